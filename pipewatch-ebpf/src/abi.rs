@@ -1,0 +1,186 @@
+//! The one record that crosses from the kernel to user space.
+//!
+//! Every probe and every iterator emits the same [`Record`]; its `kind` says
+//! which members have a meaning. One layout keeps the decoder small, lets a
+//! record be stored in a map or written to an iterator's file alike, and costs
+//! a few unused bytes. Kinds and flags are plain integers: an enum would be
+//! undefined behaviour for a value the other side does not know.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Length of a task's name in the kernel (`TASK_COMM_LEN`), the final NUL
+/// included.
+pub const COMM_LEN: usize = 16;
+
+/// A thread, and the process it belongs to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Task {
+    /// Process id as user space knows it (the kernel's tgid), in the initial
+    /// pid namespace.
+    pub tgid: u32,
+    /// Thread id, in the initial pid namespace.
+    pub tid: u32,
+    /// Start of the process: `start_boottime` of its group leader, nanoseconds
+    /// since boot. Together with `tgid` it survives the reuse of a process id,
+    /// and an exec from any thread (`de_thread` hands it on).
+    pub start: u64,
+}
+
+/// One descriptor that refers to a pipe or FIFO.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct End {
+    /// Address of the `struct file`: the open file description's identity,
+    /// equal for all descriptors made from it by dup or fork.
+    pub file: u64,
+    /// Address of the `struct pipe_inode_info`.
+    pub pipe: u64,
+    /// Inode number of the pipe or FIFO.
+    pub inode: u64,
+    /// Device of that inode (`super_block.s_dev`, the kernel's encoding).
+    pub dev: u32,
+    /// `pipe->head`: how many buffers have ever been filled. An unchanged value
+    /// means that nobody has started a new buffer in between.
+    pub head: u32,
+    /// Descriptor number.
+    pub fd: u32,
+    /// [`MODE_READ`] and [`MODE_WRITE`].
+    pub mode: u16,
+    /// [`END_CLOEXEC`], [`END_FIFO`].
+    pub flags: u16,
+}
+
+/// [`End::mode`]: open for reading (`FMODE_READ`).
+pub const MODE_READ: u16 = 1;
+/// [`End::mode`]: open for writing (`FMODE_WRITE`).
+pub const MODE_WRITE: u16 = 2;
+/// [`End::flags`]: the descriptor closes on exec.
+pub const END_CLOEXEC: u16 = 1;
+/// [`End::flags`]: a named FIFO, not an anonymous pipe.
+pub const END_FIFO: u16 = 2;
+
+/// What a probe or an iterator saw.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Record {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// One of the `KIND_` constants.
+    pub kind: u16,
+    /// `FLAG_` constants, by kind.
+    pub flags: u16,
+    /// Id of the user stack of `task` in the map `STACKS`, negative if there
+    /// is none (the kernel's error number).
+    pub stack: i32,
+    /// Who did it; for rows, whom the row describes.
+    pub task: Task,
+    /// Address of `task`'s `struct files_struct`: the identity of the fd table,
+    /// equal for tasks that share it (`CLONE_FILES`).
+    pub table: u64,
+    /// Name of `task`, NUL padded; any bytes. In [`KIND_WAKE`] the waker's.
+    pub comm: [u8; COMM_LEN],
+    /// The other party, by kind.
+    pub peer: Task,
+    /// Address of `peer`'s `struct files_struct`, by kind.
+    pub peer_table: u64,
+    /// The descriptor concerned, by kind.
+    pub end: End,
+    /// Further numbers, by kind.
+    pub args: [u64; 4],
+}
+
+/// `peer` is a new task made by `task` (`sched_process_fork`: its fd table is
+/// complete and it has not run yet). [`FLAG_THREAD`] if it joined `task`'s
+/// process. If `peer_table` differs from `table`, the table was copied:
+/// [`KIND_ENTRY`] records and one [`KIND_TABLE`] follow.
+pub const KIND_FORK: u16 = 1;
+/// `peer`'s fd table `peer_table` holds `end`: one entry of the walk that a
+/// fork or exec by `task` caused.
+pub const KIND_ENTRY: u16 = 2;
+/// The walk of `peer_table` is over: `args[0]` entries were found (emitted or
+/// dropped).
+pub const KIND_TABLE: u16 = 3;
+/// `task` executes a new program (`sched_process_exec`), all its other threads
+/// are gone; what survived close-on-exec follows as in [`KIND_FORK`], with
+/// `peer` = `task`.
+pub const KIND_EXEC: u16 = 4;
+/// `task` ends (`sched_process_exit`, its descriptors are still open).
+/// [`FLAG_GROUP`] if it is the last thread of its process.
+pub const KIND_EXIT: u16 = 5;
+/// pipe or pipe2 succeeded: `end` is the read end, `args` = write end's fd,
+/// write end's `struct file`.
+pub const KIND_CREATE: u16 = 6;
+/// `end.fd` is being closed: by close, or because dup2 and dup3 reuse it
+/// ([`FLAG_REPLACED`]).
+pub const KIND_CLOSE: u16 = 7;
+/// close_range succeeded: `args` = first, last, flags of the call.
+pub const KIND_CLOSE_RANGE: u16 = 8;
+/// `end.fd` is a duplicate of `args[0]`, made by dup, dup2, dup3 or fcntl.
+pub const KIND_DUP: u16 = 9;
+/// fcntl(F_SETFD) on `end.fd`; `end.flags` has the close-on-exec bit of now.
+pub const KIND_SETFD: u16 = 10;
+/// unshare(CLONE_FILES) succeeded: `table` is `task`'s private copy, its
+/// entries follow as in [`KIND_FORK`], with `peer` = `task`.
+pub const KIND_UNSHARE: u16 = 11;
+/// `task` goes to sleep in a read of `end`. `args` = `nvcsw` (equal as long as
+/// the same sleep lasts), system call number. Kept in the map `SLEEPS`, one
+/// per thread.
+pub const KIND_SLEEP: u16 = 12;
+/// The armed sleeper `task` is being woken, by `peer` (named `comm`).
+/// [`FLAG_EXITING`], [`FLAG_EXECING`], [`FLAG_KERNEL`] tell what the waker was
+/// doing. `args` = `pipe->writers`, `head`, `tail`, `nvcsw` of the sleep.
+pub const KIND_WAKE: u16 = 13;
+/// Row of `iter/task_file`: `task`'s table holds `end`. `args` =
+/// `pipe->readers`, `writers`, `head`, `tail`.
+pub const KIND_ROW_END: u16 = 14;
+/// Row of `iter/task`: a thread. `peer` = its parent process (`real_parent`),
+/// `time` = when it last got a CPU (`sched_info.last_arrival`, the scheduler's
+/// clock). `args` = `nvcsw`, system call number or `u64::MAX`, first argument of
+/// the call. [`FLAG_SLEEPING`] if it sleeps interruptibly,
+/// [`FLAG_STOPPED`] if it is stopped or traced, [`FLAG_IN_READ`] if `end` is
+/// the pipe it sleeps on.
+pub const KIND_ROW_TASK: u16 = 15;
+
+/// [`KIND_FORK`]: the new task is a thread of the same process.
+pub const FLAG_THREAD: u16 = 1 << 0;
+/// [`KIND_EXIT`]: the last thread, so the process ends.
+pub const FLAG_GROUP: u16 = 1 << 2;
+/// [`KIND_CLOSE`]: the number is about to be reused by dup2 or dup3.
+pub const FLAG_REPLACED: u16 = 1 << 3;
+/// [`KIND_WAKE`]: the waker is exiting (`PF_EXITING`).
+pub const FLAG_EXITING: u16 = 1 << 4;
+/// [`KIND_WAKE`]: the waker is in execve.
+pub const FLAG_EXECING: u16 = 1 << 5;
+/// [`KIND_WAKE`]: the waker is a kernel thread, so no one is to be named.
+pub const FLAG_KERNEL: u16 = 1 << 6;
+/// [`KIND_ROW_TASK`]: `TASK_INTERRUPTIBLE`.
+pub const FLAG_SLEEPING: u16 = 1 << 7;
+/// [`KIND_ROW_TASK`]: `TASK_STOPPED` or `TASK_TRACED`.
+pub const FLAG_STOPPED: u16 = 1 << 8;
+/// [`KIND_ROW_TASK`]: `end` is valid.
+pub const FLAG_IN_READ: u16 = 1 << 9;
+
+/// Index into the per-CPU map `COUNTERS`: records put into the ring buffer.
+pub const COUNTER_EVENTS: u32 = 0;
+/// Index into `COUNTERS`: records that found the ring buffer full.
+pub const COUNTER_DROPPED: u32 = 1;
+/// Index into `COUNTERS`: processes or sleeps that found their map full.
+pub const COUNTER_MAP_FULL: u32 = 2;
+/// Number of counters.
+pub const COUNTERS: u32 = 3;
+
+/// What user space keeps in the map `ARMED` for a reader whose end of wait it
+/// wants to hear of, keyed by thread id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Armed {
+    /// Address of the `struct pipe_inode_info` it sleeps on.
+    pub pipe: u64,
+    /// The sleep's `nvcsw`, handed back in [`KIND_WAKE`].
+    pub nvcsw: u64,
+}
+
+const _: () = assert!(size_of::<Task>() == 16);
+const _: () = assert!(size_of::<End>() == 40);
+const _: () = assert!(size_of::<Record>() == 152);

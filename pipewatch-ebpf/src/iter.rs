@@ -1,0 +1,112 @@
+//! The kernel's own tables, read on request: every pipe end of the host, every
+//! user thread. aya-ebpf has no macro for iterators, hence the bare sections.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
+use pipewatch_ebpf::{
+    abi::{
+        FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record,
+    },
+    offsets::{
+        FILE_INODE, INODE_MODE, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, TASK_ARRIVAL,
+        TASK_NVCSW, TASK_PARENT,
+    },
+};
+
+use crate::{
+    emit::record,
+    file::{S_IFIFO, S_IFMT, end_at, end_of},
+    kernel::{Ptr, load, probe},
+    probes::is_read,
+    task::{INTERRUPTIBLE, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state, syscall_of},
+};
+
+/// Loads pointer number `N` of an iterator's context. The offset must be a
+/// literal to the verifier.
+#[inline(always)]
+unsafe fn slot<const N: usize>(ctx: Ptr) -> Ptr {
+    // SAFETY: the verifier checks the context's bounds.
+    unsafe { core::ptr::read_volatile(ctx.cast::<Ptr>().add(N)) }
+}
+
+/// Appends a record to the iterator's file.
+#[inline(always)]
+unsafe fn write(ctx: Ptr, record: &Record) {
+    // SAFETY: slot 0 is `struct bpf_iter_meta *`, whose first member is the
+    // `struct seq_file *`.
+    unsafe {
+        let seq: *mut seq_file = core::ptr::read_volatile(slot::<0>(ctx).cast());
+        bpf_seq_write(seq, (&raw const *record).cast::<c_void>().cast_mut(), size_of::<Record>() as u32);
+    }
+}
+
+/// Every descriptor of the host that refers to a pipe or FIFO. The kernel
+/// visits each fd table once per process, and once for each thread that has a
+/// table of its own.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
+    // SAFETY: context { meta, task, fd, file }, typed by the iterator.
+    unsafe {
+        let (task, file) = (slot::<1>(ctx), slot::<3>(ctx));
+        if task.is_null() || file.is_null() {
+            return 0;
+        }
+        let inode: Ptr = load(file, FILE_INODE);
+        if load::<u16>(inode, INODE_MODE) & S_IFMT != S_IFIFO {
+            return 0;
+        }
+        let fd: u32 = core::ptr::read_volatile(ctx.add(16).cast());
+        let mut record = record(KIND_ROW_END);
+        about(&mut record, task);
+        let Some(end) = end_of(file as u64, fdt_of(record.table), fd) else {
+            return 0;
+        };
+        record.end = end;
+        let pipe = end.pipe as Ptr;
+        record.args = [
+            u64::from(probe::<u32>(pipe, PIPE_READERS)),
+            u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
+            u64::from(probe::<u32>(pipe, PIPE_HEAD)),
+            u64::from(probe::<u32>(pipe, PIPE_TAIL)),
+        ];
+        write(ctx, &record);
+    }
+    0
+}
+
+/// Every user thread of the host, and the pipe it sleeps on, if it does.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
+    // SAFETY: context { meta, task }, typed by the iterator.
+    unsafe {
+        let task = slot::<1>(ctx);
+        if task.is_null() || flags(task) & PF_KTHREAD != 0 {
+            return 0;
+        }
+        let mut record = record(KIND_ROW_TASK);
+        about(&mut record, task);
+        let parent: Ptr = load(task, TASK_PARENT);
+        record.peer = identity(parent);
+        record.time = load(task, TASK_ARRIVAL);
+        let call = syscall_of(task);
+        record.args = [load(task, TASK_NVCSW), call.nr, call.args[0], 0];
+        let state = state(task);
+        if state & STOPPED != 0 {
+            record.flags |= FLAG_STOPPED;
+        }
+        if state & INTERRUPTIBLE != 0 {
+            record.flags |= FLAG_SLEEPING;
+            if is_read(call.nr) {
+                if let Some(end) = end_at(record.table, call.args[0] as u32) {
+                    record.end = end;
+                    record.flags |= FLAG_IN_READ;
+                }
+            }
+        }
+        write(ctx, &record);
+    }
+    0
+}

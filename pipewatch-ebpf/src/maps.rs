@@ -1,0 +1,85 @@
+//! The maps shared with user space, and the read-only settings it fills in
+//! before loading.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, PerCpuArray, RingBuf, StackTrace},
+};
+use pipewatch_ebpf::{
+    abi::{Armed, COUNTERS as COUNTER_COUNT, Record},
+    offsets::{COUNT, syscalls},
+};
+
+/// Records for user space. The loader sets the size.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
+
+/// What happened to records, by `abi::COUNTER_*`.
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_COUNT, 0);
+
+/// Process ids that are watched. The kernel side adds children at fork and
+/// removes processes at exit.
+#[map]
+pub static WATCHED: HashMap<u32, u64> = HashMap::with_max_entries(32_768, 0);
+
+/// The latest sleep in a read of each watched thread, by thread id.
+#[map]
+pub static SLEEPS: HashMap<u32, Record> = HashMap::with_max_entries(16_384, 0);
+
+/// Readers whose wake-up user space waits for, by thread id.
+#[map]
+pub static ARMED: HashMap<u32, Armed> = HashMap::with_max_entries(4_096, 0);
+
+/// User stacks by id. Ids are never reused while loaded: a collision costs the
+/// newer stack (a negative id) and never shows a wrong one.
+#[map]
+pub static STACKS: StackTrace = StackTrace::with_max_entries(4_096, 0);
+
+/// A start value that no other constant has: LLVM merges constants with equal
+/// bytes, and an overridden static that was merged with, say, a map key of 0
+/// would change the key.
+const fn unique<const N: usize>(tag: u32) -> [u32; N] {
+    let mut values = [0; N];
+    let mut i = 0;
+    while i < N {
+        values[i] = tag + i as u32;
+        i += 1;
+    }
+    values
+}
+
+/// Offsets of `offsets::FIELDS`.
+#[unsafe(no_mangle)]
+pub static OFFSETS: [u32; COUNT] = unique(0xdead_0000);
+
+/// Numbers of `offsets::syscalls`.
+#[unsafe(no_mangle)]
+pub static SYSCALLS: [u32; syscalls::COUNT] = unique(0xdead_1000);
+
+/// 1: every process is watched, [`WATCHED`] is not used.
+#[unsafe(no_mangle)]
+pub static WATCH_ALL: u32 = 0xdead_2000;
+
+/// pipewatch's own process id, which is never reported.
+#[unsafe(no_mangle)]
+pub static SELF_TGID: u32 = 0xdead_2001;
+
+/// 1: user stacks are recorded.
+#[unsafe(no_mangle)]
+pub static WITH_STACKS: u32 = 0xdead_2002;
+
+/// 1: programs log what they do, for whoever debugs pipewatch itself.
+#[unsafe(no_mangle)]
+pub static VERBOSE: u32 = 0xdead_2003;
+
+/// Reads a setting.
+///
+/// The loader changes its bytes, so the compiler must not fold it.
+macro_rules! setting {
+    ($name:ident) => {
+        // SAFETY: a static of this program, always readable.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::$name) }
+    };
+}
+pub(crate) use setting;

@@ -1,0 +1,100 @@
+//! Which members of kernel structures the programs read.
+//!
+//! rustc emits no CO-RE relocations, so the programs take every offset from one
+//! read-only array that user space fills from the running kernel's BTF before
+//! loading. The array is frozen then: the verifier sees constants, and code
+//! behind an [`ABSENT`] member is pruned.
+
+/// Value of a member that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// A member of a kernel structure, as BTF names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Name of the structure.
+    pub structure: &'static str,
+    /// Path of the member: names joined by dots, anonymous structures and
+    /// unions left out.
+    pub path: &'static str,
+    /// Whether the programs can do without it.
+    pub optional: bool,
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident = $structure:literal $path:literal $($optional:ident)?;)*) => {
+        #[repr(usize)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "only numbers the constants below")]
+        enum Index { $($name),* }
+        $(
+            $(#[$doc])*
+            #[doc = concat!("Index of `", $structure, ".", $path, "`.")]
+            pub const $name: usize = Index::$name as usize;
+        )*
+        /// Every member, in the order of the indexes.
+        pub const FIELDS: &[Field] = &[$(Field {
+            structure: $structure,
+            path: $path,
+            optional: fields!(@optional $($optional)?),
+        }),*];
+    };
+    (@optional) => { false };
+    (@optional optional) => { true };
+}
+
+fields! {
+    TASK_TGID = "task_struct" "tgid";
+    TASK_PID = "task_struct" "pid";
+    TASK_COMM = "task_struct" "comm";
+    TASK_FLAGS = "task_struct" "flags";
+    TASK_FILES = "task_struct" "files";
+    TASK_LEADER = "task_struct" "group_leader";
+    TASK_PARENT = "task_struct" "real_parent";
+    TASK_START = "task_struct" "start_boottime";
+    TASK_SIGNAL = "task_struct" "signal";
+    TASK_NVCSW = "task_struct" "nvcsw";
+    TASK_ARRIVAL = "task_struct" "sched_info.last_arrival";
+    /// 5.14 and later.
+    TASK_STATE = "task_struct" "__state" optional;
+    /// Before 5.14.
+    TASK_STATE_OLD = "task_struct" "state" optional;
+    SIGNAL_LIVE = "signal_struct" "live";
+    FILES_FDT = "files_struct" "fdt";
+    FDT_MAX = "fdtable" "max_fds";
+    FDT_FD = "fdtable" "fd";
+    FDT_CLOEXEC = "fdtable" "close_on_exec";
+    FDT_OPEN = "fdtable" "open_fds";
+    FILE_INODE = "file" "f_inode";
+    FILE_MODE = "file" "f_mode";
+    INODE_MODE = "inode" "i_mode";
+    INODE_SB = "inode" "i_sb";
+    INODE_INO = "inode" "i_ino";
+    INODE_PIPE = "inode" "i_pipe";
+    SB_DEV = "super_block" "s_dev";
+    SB_MAGIC = "super_block" "s_magic";
+    PIPE_HEAD = "pipe_inode_info" "head";
+    PIPE_TAIL = "pipe_inode_info" "tail";
+    PIPE_READERS = "pipe_inode_info" "readers";
+    PIPE_WRITERS = "pipe_inode_info" "writers";
+    REGS_NR = "pt_regs" "orig_ax";
+    REGS_ARG0 = "pt_regs" "di";
+    REGS_ARG1 = "pt_regs" "si";
+    REGS_ARG2 = "pt_regs" "dx";
+}
+
+/// Number of members.
+pub const COUNT: usize = FIELDS.len();
+
+/// System calls that the programs tell apart, as indexes into the array of
+/// their numbers, which user space fills for its own architecture.
+pub mod syscalls {
+    /// `read`.
+    pub const READ: usize = 0;
+    /// `readv`.
+    pub const READV: usize = 1;
+    /// `execve`.
+    pub const EXECVE: usize = 2;
+    /// `execveat`.
+    pub const EXECVEAT: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}

@@ -1,0 +1,8 @@
+//! One module per kind of fact.
+
+mod fd;
+mod process;
+mod read;
+mod walk;
+
+pub use read::is_read;

@@ -1,0 +1,127 @@
+//! Processes and threads: fork, exec, exit, and the fd tables they pass on.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
+use pipewatch_ebpf::{
+    abi::{FLAG_GROUP, FLAG_THREAD, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_UNSHARE, Record},
+    offsets::{SIGNAL_LIVE, TASK_FILES, TASK_SIGNAL},
+};
+
+use super::walk::walk;
+use crate::{
+    emit::{record, send, send_urgent, stack},
+    kernel::{Ptr, load},
+    maps::{ARMED, SLEEPS, WATCHED, setting},
+    task::{PF_KTHREAD, by_current, current, current_watched, flags, identity, syscall_of, watch, watched},
+};
+
+/// `CLONE_FILES` of `include/uapi/linux/sched.h`.
+const CLONE_FILES: u64 = 0x400;
+
+/// `sched_process_fork(parent, child)`: kernel_clone calls it when the child
+/// is complete and has not run yet, for processes and threads alike.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
+    let (parent, child): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
+    let mut record = record(KIND_FORK);
+    // SAFETY: typed by the tracepoint.
+    let (parent_is_kernel, parent_id, child_id, files) = unsafe {
+        (flags(parent) & PF_KTHREAD != 0, identity(parent), identity(child), load(child, TASK_FILES))
+    };
+    if parent_is_kernel || !watched(parent_id.tgid) {
+        return 0;
+    }
+    by_current(&mut record);
+    record.peer = child_id;
+    record.peer_table = files;
+    if parent_id.tgid == child_id.tgid {
+        record.flags = FLAG_THREAD;
+    } else {
+        watch(child_id.tgid, child_id.start);
+        record.stack = stack(&ctx);
+    }
+    if setting!(VERBOSE) == 1 {
+        aya_log_ebpf::debug!(&ctx, "fork: {} by thread {}", child_id.tid, parent_id.tid);
+    }
+    send(&record);
+    if record.table != record.peer_table {
+        walk(&record);
+    }
+    0
+}
+
+/// `sched_process_exec(task, old_pid, bprm)`: exec_binprm calls it after
+/// begin_new_exec, so close-on-exec has been done and the process is down to
+/// one thread with a table of its own.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    if !current_watched() {
+        return 0;
+    }
+    let mut record = record(KIND_EXEC);
+    by_current(&mut record);
+    record.peer = record.task;
+    record.peer_table = record.table;
+    if setting!(VERBOSE) == 1 {
+        aya_log_ebpf::debug!(&ctx, "exec: {}", record.task.tgid);
+    }
+    send(&record);
+    walk(&record);
+    0
+}
+
+/// `sched_process_exit(task)`: do_exit calls it after `signal->live` was
+/// counted down and before exit_files.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task: Ptr = ctx.arg(0);
+    // SAFETY: typed by the tracepoint.
+    let who = unsafe { identity(task) };
+    if !watched(who.tgid) {
+        return 0;
+    }
+    let mut record = record(KIND_EXIT);
+    by_current(&mut record);
+    // SAFETY: typed, as is what is loaded from it.
+    let live: u32 = unsafe { load(load(task, TASK_SIGNAL), SIGNAL_LIVE) };
+    let _ = SLEEPS.remove(who.tid);
+    let armed = ARMED.remove(who.tid).is_ok();
+    if live == 0 {
+        record.flags = FLAG_GROUP;
+        let _ = WATCHED.remove(who.tgid);
+    }
+    if armed {
+        send_urgent(&record);
+    } else {
+        send(&record);
+    }
+    0
+}
+
+/// Return of unshare: a task that asked for CLONE_FILES has a table of its own.
+#[tracepoint(category = "syscalls", name = "sys_exit_unshare")]
+pub fn exit_unshare(ctx: TracePointContext) -> u32 {
+    if !current_watched() || super::fd::returned(&ctx) != 0 {
+        return 0;
+    }
+    // SAFETY: the current task is typed and in a system call.
+    let call = unsafe { syscall_of(current()) };
+    if call.args[0] & CLONE_FILES == 0 {
+        return 0;
+    }
+    unshared(&mut record(KIND_UNSHARE));
+    0
+}
+
+/// The current task, which `record` is to name, has a private table now.
+#[inline(always)]
+pub fn unshared(record: &mut Record) {
+    record.kind = KIND_UNSHARE;
+    by_current(record);
+    record.peer = record.task;
+    record.peer_table = record.table;
+    send(record);
+    walk(record);
+}

@@ -1,0 +1,109 @@
+//! Reads that sleep: when they begin, when they end.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use pipewatch_ebpf::{
+    abi::{
+        COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE,
+    },
+    offsets::{PIPE_HEAD, PIPE_TAIL, PIPE_WRITERS, TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
+};
+
+use crate::{
+    emit::{count, record, send_urgent, stack},
+    file::end_at,
+    kernel::{Ptr, load, probe, syscall},
+    maps::{ARMED, SLEEPS},
+    task::{
+        INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, about, by_current, current, flags, identity, state,
+        syscall_of, watched,
+    },
+};
+
+/// Whether `nr` is a read that can sleep on a pipe.
+#[inline(always)]
+pub fn is_read(nr: u64) -> bool {
+    nr == syscall(syscalls::READ) || nr == syscall(syscalls::READV)
+}
+
+/// `sched_switch(preempt, prev, next, …)`: `prev` leaves the CPU. A read that
+/// does not sleep never comes here, and a sleep costs user space nothing: the
+/// latest one of each thread is kept in a map, which user space looks at.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn switch(ctx: BtfTracePointContext) -> i32 {
+    let (preempted, prev): (u64, Ptr) = (ctx.arg(0), ctx.arg(1));
+    // SAFETY: typed by the tracepoint.
+    unsafe {
+        if preempted & 1 == 1 || state(prev) & INTERRUPTIBLE == 0 {
+            return 0;
+        }
+        if !watched(load(prev, TASK_TGID)) || flags(prev) & PF_KTHREAD != 0 {
+            return 0;
+        }
+        let call = syscall_of(prev);
+        if !is_read(call.nr) {
+            return 0;
+        }
+        let mut record = record(KIND_SLEEP);
+        about(&mut record, prev);
+        let Some(end) = end_at(record.table, call.args[0] as u32) else {
+            return 0;
+        };
+        record.end = end;
+        // __schedule has counted this switch already.
+        record.args[0] = load(prev, TASK_NVCSW);
+        record.args[1] = call.nr;
+        record.stack = stack(&ctx);
+        if SLEEPS.insert(record.task.tid, record, 0).is_err() {
+            count(COUNTER_MAP_FULL);
+        }
+    }
+    0
+}
+
+/// `sched_waking(task)`, called by the waker: who ended an armed wait, and
+/// what the pipe looks like at that moment. Armed for one wake-up only, so that
+/// a reader that goes on to read busily costs nothing.
+#[btf_tracepoint(function = "sched_waking")]
+pub fn waking(ctx: BtfTracePointContext) -> i32 {
+    let sleeper: Ptr = ctx.arg(0);
+    // SAFETY: typed by the tracepoint.
+    let tid: u32 = unsafe { load(sleeper, TASK_PID) };
+    let Some(armed) = ARMED.get_ptr(tid) else {
+        return 0;
+    };
+    // SAFETY: a value of the map, which is preallocated: never unmapped.
+    let armed = unsafe { *armed };
+    if ARMED.remove(tid).is_err() {
+        return 0;
+    }
+    let mut record = record(KIND_WAKE);
+    by_current(&mut record);
+    record.peer = record.task;
+    // SAFETY: typed.
+    unsafe {
+        record.task = identity(sleeper);
+        let waker = current();
+        let waker_flags = flags(waker);
+        if waker_flags & PF_KTHREAD != 0 {
+            record.flags |= FLAG_KERNEL;
+        } else {
+            let nr = syscall_of(waker).nr;
+            if nr == syscall(syscalls::EXECVE) || nr == syscall(syscalls::EXECVEAT) {
+                record.flags |= FLAG_EXECING;
+            }
+        }
+        if waker_flags & PF_EXITING != 0 {
+            record.flags |= FLAG_EXITING;
+        }
+    }
+    let pipe = armed.pipe as Ptr;
+    record.end.pipe = armed.pipe;
+    record.args = [
+        u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
+        u64::from(probe::<u32>(pipe, PIPE_HEAD)),
+        u64::from(probe::<u32>(pipe, PIPE_TAIL)),
+        armed.nvcsw,
+    ];
+    send_urgent(&record);
+    0
+}

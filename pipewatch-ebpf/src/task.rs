@@ -1,0 +1,174 @@
+//! Tasks: who they are, whether they are watched, which system call they are in.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid,
+    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
+use pipewatch_ebpf::{
+    abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
+    offsets::{
+        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_NR, TASK_COMM, TASK_FILES,
+        TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_STATE_OLD, TASK_TGID,
+    },
+};
+
+use crate::{
+    emit::count,
+    kernel::{Ptr, load, offset, probe},
+    maps::{WATCHED, setting},
+};
+
+/// `PF_EXITING` of `include/linux/sched.h`.
+pub const PF_EXITING: u32 = 0x4;
+/// `PF_KTHREAD`.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// `TASK_INTERRUPTIBLE`.
+pub const INTERRUPTIBLE: u32 = 0x1;
+/// `__TASK_STOPPED | __TASK_TRACED`.
+pub const STOPPED: u32 = 0x4 | 0x8;
+
+/// Whether process `tgid` is watched.
+#[inline(always)]
+pub fn watched(tgid: u32) -> bool {
+    if setting!(WATCH_ALL) == 1 {
+        return tgid != setting!(SELF_TGID);
+    }
+    WATCHED.get_ptr(tgid).is_some()
+}
+
+/// Whether the current process is watched.
+#[inline(always)]
+pub fn current_watched() -> bool {
+    watched((bpf_get_current_pid_tgid() >> 32) as u32)
+}
+
+/// Adds a process to the watched ones.
+#[inline(always)]
+pub fn watch(tgid: u32, start: u64) {
+    if setting!(WATCH_ALL) != 1 && WATCHED.insert(tgid, start, 0).is_err() {
+        count(COUNTER_MAP_FULL);
+    }
+}
+
+/// The current task, by type.
+#[inline(always)]
+pub fn current() -> Ptr {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_task_btf() as Ptr }
+}
+
+/// Identity of a task.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+pub unsafe fn identity(task: Ptr) -> Task {
+    // SAFETY: typed, and so is the group leader loaded from it.
+    unsafe {
+        let leader: Ptr = load(task, TASK_LEADER);
+        Task {
+            tgid: load(task, TASK_TGID),
+            tid: load(task, TASK_PID),
+            start: load(leader, TASK_START),
+        }
+    }
+}
+
+/// Fills in the members of a record that tell who did it: the current task.
+#[inline(always)]
+pub fn by_current(record: &mut Record) {
+    let task = current();
+    // SAFETY: `current` is typed.
+    unsafe {
+        record.task = identity(task);
+        record.table = load(task, TASK_FILES);
+    }
+    record.comm = bpf_get_current_comm().unwrap_or_default();
+}
+
+/// Fills in the members of a record that tell whom it is about: any task.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+pub unsafe fn about(record: &mut Record, task: Ptr) {
+    // SAFETY: typed.
+    unsafe {
+        record.task = identity(task);
+        record.table = load(task, TASK_FILES);
+        record.comm = comm(task);
+    }
+}
+
+/// Name of a task.
+#[inline(always)]
+fn comm(task: Ptr) -> [u8; COMM_LEN] {
+    probe(task, TASK_COMM)
+}
+
+/// `task->flags`.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+pub unsafe fn flags(task: Ptr) -> u32 {
+    // SAFETY: typed.
+    unsafe { load(task, TASK_FLAGS) }
+}
+
+/// `task->__state`, before 5.14 `task->state`.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+pub unsafe fn state(task: Ptr) -> u32 {
+    // SAFETY: typed; of the two members one exists, and the verifier prunes
+    // the other branch.
+    unsafe {
+        if offset(TASK_STATE) == ABSENT as usize {
+            load::<u64>(task, TASK_STATE_OLD) as u32
+        } else {
+            load(task, TASK_STATE)
+        }
+    }
+}
+
+/// Number and first arguments of the system call a task is in.
+pub struct Syscall {
+    /// Number; meaningless unless the task is in a system call.
+    pub nr: u64,
+    /// First three arguments.
+    pub args: [u64; 3],
+}
+
+/// The system call a task is in, from the registers saved at kernel entry.
+///
+/// A task that entered by an exception or interrupt has an error code or a
+/// negative number where a system call has its number (`orig_ax`): user faults
+/// carry bit 2, so none looks like `read` (0).
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`, and not be a
+/// kernel thread.
+#[inline(always)]
+pub unsafe fn syscall_of(task: Ptr) -> Syscall {
+    // SAFETY: typed, and so are the registers the helper returns.
+    unsafe {
+        let regs = bpf_task_pt_regs(task as *mut _) as Ptr;
+        Syscall {
+            nr: load(regs, REGS_NR),
+            args: [load(regs, REGS_ARG0), load(regs, REGS_ARG1), load(regs, REGS_ARG2)],
+        }
+    }
+}
+
+/// The current fd table (`struct fdtable`) of a `struct files_struct`.
+#[inline(always)]
+pub fn fdt_of(files: u64) -> Ptr {
+    probe::<u64>(files as Ptr, FILES_FDT) as Ptr
+}

@@ -1,0 +1,274 @@
+//! The kernel side at work: loading, what it reports, and its iterators.
+
+mod offsets;
+mod programs;
+mod tracefs;
+
+use std::{
+    io::Read as _,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
+
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, StackTraceMap},
+    programs::Iter,
+};
+use pipewatch_ebpf::abi::{self, Record};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+pub use self::programs::{Attach, PROGRAMS, Program};
+use crate::{
+    decode::{self, CallNumbers},
+    event::{Actor, Event, Sleep, Snapshot, TaskRow},
+    ids::{Ktime, Pid, StackId, TableId, Tid},
+    problem::{Problem, chain},
+};
+
+/// The compiled programs. Built from `pipewatch-ebpf` by `cargo xtask ebpf` and
+/// committed, so that building pipewatch needs no eBPF tool chain.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipewatch.bpf.o");
+
+const CALLS: CallNumbers = CallNumbers { read: libc::SYS_read as u64, readv: libc::SYS_readv as u64 };
+
+/// What is to be watched, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Every process of the host, not only those that are added.
+    pub all: bool,
+    /// pipewatch's own process, never reported.
+    pub own: Pid,
+    /// Record user stacks.
+    pub stacks: bool,
+    /// Size of the buffer for events, in bytes; a power of two, at least a page.
+    pub buffer: u32,
+    /// Let the programs log what they do.
+    pub verbose: bool,
+}
+
+/// What became of records in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Put into the buffer.
+    pub events: u64,
+    /// Found it full.
+    pub dropped: u64,
+    /// Processes or sleeps that found their map full.
+    pub map_full: u64,
+}
+
+/// The loaded and attached programs. Dropping it removes all of them.
+pub struct Kernel {
+    ebpf: Ebpf,
+    ring: RingBuf<MapData>,
+    watched: HashMap<MapData, u32, u64>,
+    sleeps: HashMap<MapData, u32, [u8; size_of::<Record>()]>,
+    armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
+    counters: PerCpuArray<MapData, u64>,
+    stacks: StackTraceMap<MapData>,
+}
+
+impl Kernel {
+    /// Loads and attaches everything. From then on events are recorded.
+    ///
+    /// # Errors
+    ///
+    /// Missing privileges, a kernel without type information, a program the
+    /// kernel refuses: each says which, why, and what to do.
+    pub fn load(options: Options) -> Result<Self, Problem> {
+        let offsets = offsets::of_running_kernel()?;
+        let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
+        let calls = [libc::SYS_read, libc::SYS_readv, libc::SYS_execve, libc::SYS_execveat]
+            .map(|number| number as u32);
+        let flag = u32::from;
+        let mut loader = EbpfLoader::new();
+        let mut ebpf = loader
+            .btf(Some(&btf))
+            .map_max_entries("EVENTS", options.buffer)
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SYSCALLS", &calls, true)
+            .override_global("WATCH_ALL", &flag(options.all), true)
+            .override_global("SELF_TGID", &options.own.0, true)
+            .override_global("WITH_STACKS", &flag(options.stacks), true)
+            .override_global("VERBOSE", &flag(options.verbose), true)
+            .load(OBJECT)
+            .map_err(|error| explain_load(&error))?;
+        let kernel = Self {
+            ring: map(&mut ebpf, "EVENTS")?,
+            watched: map(&mut ebpf, "WATCHED")?,
+            sleeps: map(&mut ebpf, "SLEEPS")?,
+            armed: map(&mut ebpf, "ARMED")?,
+            counters: map(&mut ebpf, "COUNTERS")?,
+            stacks: map(&mut ebpf, "STACKS")?,
+            ebpf,
+        };
+        kernel.attached(&btf)
+    }
+
+    fn attached(mut self, btf: &Btf) -> Result<Self, Problem> {
+        programs::attach(&mut self.ebpf, btf)?;
+        Ok(self)
+    }
+
+    /// The object's programs, to be logged by whoever debugs pipewatch.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Readable when there are urgent or many events.
+    pub fn ring_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as the ring, which is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+
+    /// The next event, if there is one. An unreadable one counts as lost.
+    pub fn next_event(&mut self) -> Option<Result<Event, decode::Unreadable>> {
+        let item = self.ring.next()?;
+        Some(decode::record(&item).and_then(|record| decode::event(&record)))
+    }
+
+    /// Adds a process to the watched ones.
+    ///
+    /// # Errors
+    ///
+    /// The map is full.
+    pub fn watch(&mut self, pid: Pid, start: u64) -> Result<(), Problem> {
+        self.watched.insert(pid.0, start, 0).map_err(|error| {
+            Problem::new(
+                format!("cannot watch process {pid}: {}", chain(&error)),
+                "watch fewer processes, or all of them with --all",
+            )
+        })
+    }
+
+    /// Removes a process from the watched ones.
+    pub fn unwatch(&mut self, pid: Pid) {
+        // It may have ended, and removed itself, by now.
+        let _ = self.watched.remove(&pid.0);
+    }
+
+    /// Whether a process is among the watched ones.
+    pub fn is_watched(&self, pid: Pid) -> bool {
+        self.watched.get(&pid.0, 0).is_ok()
+    }
+
+    /// The latest sleep in a read of each watched thread; it may be over.
+    pub fn sleeps(&self) -> Vec<(Actor, TableId, Sleep)> {
+        // An entry may vanish while the map is walked.
+        let records = self.sleeps.iter().flatten();
+        let record = |(_, bytes): (u32, [u8; size_of::<Record>()])| decode::record(&bytes).ok();
+        records.filter_map(record).filter_map(|r| decode::sleep(&r, CALLS).ok()).collect()
+    }
+
+    /// Asks to be told, once, when the thread is woken.
+    pub fn arm(&mut self, tid: Tid, pipe: u64, nvcsw: u64) {
+        let armed = abi::Armed { pipe, nvcsw };
+        let mut bytes = [0; size_of::<abi::Armed>()];
+        bytes.copy_from_slice(armed.as_bytes());
+        // If the map is full the end of the wait is found by looking.
+        let _ = self.armed.insert(tid.0, bytes, 0);
+    }
+
+    /// What became of records so far.
+    pub fn counters(&self) -> Counters {
+        let sum = |index| {
+            let values = self.counters.get(&index, 0);
+            values.map_or(0, |values| values.iter().sum())
+        };
+        Counters {
+            events: sum(abi::COUNTER_EVENTS),
+            dropped: sum(abi::COUNTER_DROPPED),
+            map_full: sum(abi::COUNTER_MAP_FULL),
+        }
+    }
+
+    /// Addresses of a recorded stack, innermost first.
+    pub fn stack(&self, id: StackId) -> Vec<u64> {
+        let trace = self.stacks.get(&id.0, 0);
+        trace.map_or_else(|_| Vec::new(), |trace| trace.frames().iter().map(|f| f.ip).collect())
+    }
+
+    /// Every user thread of the host.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to run the iterator.
+    pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
+        let records = self.iterate("iter_tasks")?;
+        Ok(records.iter().filter_map(|record| decode::task_row(record, CALLS).ok()).collect())
+    }
+
+    /// The kernel's tables. A read counts as asleep only if it was so before
+    /// and after the descriptors were listed, without a byte in between.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to run an iterator.
+    pub fn snapshot(&mut self, begun: Ktime) -> Result<Snapshot, Problem> {
+        let mut before: Vec<TaskRow> = self.tasks()?;
+        before.sort_by_key(|row| row.actor.tid);
+        let ends = self.iterate("iter_ends")?;
+        let ends = ends.iter().filter_map(|record| decode::end_row(record).ok()).collect();
+        let mut tasks = self.tasks()?;
+        for row in &mut tasks {
+            let old = before.binary_search_by_key(&row.actor.tid, |row| row.actor.tid);
+            let old = old.ok().and_then(|index| before[index].sleep);
+            row.sleep = row.sleep.filter(|now| {
+                old.is_some_and(|old| (old.end.file, old.end.head) == (now.end.file, now.end.head))
+            });
+        }
+        Ok(Snapshot { begun, tasks, ends })
+    }
+
+    fn iterate(&mut self, name: &str) -> Result<Vec<Record>, Problem> {
+        let failed = |error: &dyn std::error::Error| unexpected(&format!("run {name}"), error);
+        let program = PROGRAMS.iter().find(|program| program.name == name);
+        let program = program.ok_or_else(|| failed(&decode::Unreadable::Kind(0)))?;
+        let iter: &mut Iter = programs::typed(&mut self.ebpf, program).map_err(|e| failed(&e))?;
+        let link = iter.attach().map_err(|error| failed(&error))?;
+        let link = iter.take_link(link).map_err(|error| failed(&error))?;
+        let mut file = link.into_file().map_err(|error| failed(&error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+        let records = bytes.chunks_exact(size_of::<Record>());
+        Ok(records.filter_map(|bytes| Record::read_from_bytes(bytes).ok()).collect())
+    }
+}
+
+/// Takes a map out of the object, as the type it is used as.
+fn map<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, Problem>
+where
+    T: TryFrom<Map>,
+    T::Error: std::error::Error,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| {
+        Problem::new(
+            format!("the eBPF object has no map {name}"),
+            "this build is broken: run `cargo xtask ebpf` and build again",
+        )
+    })?;
+    map.try_into().map_err(|error: T::Error| unexpected(&format!("use map {name}"), &error))
+}
+
+fn unexpected(what: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::new(
+        format!("cannot {what}: {}", chain(error)),
+        "`pipewatch doctor` tells what works here",
+    )
+}
+
+fn explain_load(error: &EbpfError) -> Problem {
+    let message = chain(error);
+    let refused = message.contains("Operation not permitted") || message.contains("os error 1)");
+    if refused {
+        return Problem::new(
+            format!("not permitted to use BPF: {message}"),
+            "run as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
+        );
+    }
+    Problem::new(
+        format!("cannot load the eBPF programs: {message}"),
+        "`pipewatch doctor` tells what works here",
+    )
+}

@@ -1,0 +1,192 @@
+//! From the kernel side's bytes to the vocabulary of facts.
+
+use pipewatch_ebpf::abi::{
+    self, END_CLOEXEC, END_FIFO, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
+    FLAG_REPLACED, FLAG_STOPPED, FLAG_THREAD, MODE_READ, MODE_WRITE, Record,
+};
+use zerocopy::FromBytes as _;
+
+use crate::{
+    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow},
+    ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
+};
+
+/// `CLOSE_RANGE_CLOEXEC` of `include/uapi/linux/close_range.h`.
+const CLOSE_RANGE_CLOEXEC: u64 = 4;
+
+/// Bytes that are no record, or not one that belongs where it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is shorter or longer than a record.
+    #[error("a record of {0} bytes, {expected} expected", expected = size_of::<Record>())]
+    Size(usize),
+    /// Its kind has no meaning where it was found.
+    #[error("a record of the unexpected kind {0}")]
+    Kind(u16),
+}
+
+/// Which numbers the read calls have on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct CallNumbers {
+    /// `read`.
+    pub read: u64,
+    /// `readv`.
+    pub readv: u64,
+}
+
+impl CallNumbers {
+    fn call(self, number: u64) -> Option<Call> {
+        if number == self.read {
+            Some(Call::Read)
+        } else if number == self.readv {
+            Some(Call::Readv)
+        } else {
+            None
+        }
+    }
+}
+
+/// Reads the record at the beginning of `bytes`, which must be all of it.
+pub fn record(bytes: &[u8]) -> Result<Record, Unreadable> {
+    Record::read_from_bytes(bytes).map_err(|_| Unreadable::Size(bytes.len()))
+}
+
+/// An event of the ring buffer.
+pub fn event(record: &Record) -> Result<Event, Unreadable> {
+    let end = end(&record.end);
+    let [arg0, arg1, arg2, arg3] = record.args;
+    let flag = |bit| record.flags & bit != 0;
+    let stack = stack(record.stack);
+    let mut actor = actor(&record.task, record.comm);
+    let mut table = TableId(record.table);
+    let fact = match record.kind {
+        abi::KIND_FORK => Fact::Fork {
+            child: if flag(FLAG_THREAD) { actor.process } else { process(&record.peer) },
+            child_tid: Tid(record.peer.tid),
+            child_table: TableId(record.peer_table),
+            stack,
+        },
+        abi::KIND_ENTRY => Fact::Entry { table: TableId(record.peer_table), end },
+        abi::KIND_TABLE => Fact::Walked { table: TableId(record.peer_table), found: arg0 },
+        abi::KIND_EXEC => Fact::Exec,
+        abi::KIND_UNSHARE => Fact::Unshare,
+        abi::KIND_EXIT => Fact::Exit { last: flag(FLAG_GROUP) },
+        abi::KIND_CREATE => Fact::Create {
+            read: end,
+            write_fd: fd(arg0),
+            write_file: (arg1 != 0).then_some(FileId(arg1)),
+            stack,
+        },
+        abi::KIND_CLOSE => Fact::Close { end, replaced: flag(FLAG_REPLACED) },
+        abi::KIND_CLOSE_RANGE => Fact::CloseRange {
+            first: fd(arg0),
+            last: fd(arg1),
+            mark_only: arg2 & CLOSE_RANGE_CLOEXEC != 0,
+        },
+        abi::KIND_DUP => Fact::Dup { end, from: fd(arg0), stack },
+        abi::KIND_SETFD => Fact::SetCloexec { end },
+        abi::KIND_WAKE => {
+            actor = self::actor(&record.peer, record.comm);
+            table = TableId(0);
+            Fact::Wake {
+                sleeper: Tid(record.task.tid),
+                nvcsw: arg3,
+                writers: arg0 as u32,
+                buffered: arg1 != arg2,
+                doing: if flag(FLAG_KERNEL) {
+                    Doing::Kernel
+                } else if flag(FLAG_EXITING) {
+                    Doing::Exit
+                } else if flag(FLAG_EXECING) {
+                    Doing::Exec
+                } else {
+                    Doing::Call
+                },
+            }
+        }
+        kind => return Err(Unreadable::Kind(kind)),
+    };
+    Ok(Event { time: Ktime(record.time), actor, table, fact })
+}
+
+/// An entry of the map of sleeping readers: who sleeps, with which fd table.
+pub fn sleep(record: &Record, calls: CallNumbers) -> Result<(Actor, TableId, Sleep), Unreadable> {
+    let (abi::KIND_SLEEP, Some(call)) = (record.kind, calls.call(record.args[1])) else {
+        return Err(Unreadable::Kind(record.kind));
+    };
+    let sleep = Sleep {
+        since: Ktime(record.time),
+        end: end(&record.end),
+        call,
+        nvcsw: record.args[0],
+        stack: stack(record.stack),
+    };
+    Ok((actor(&record.task, record.comm), TableId(record.table), sleep))
+}
+
+/// A row of the iterator over tasks.
+pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadable> {
+    if record.kind != abi::KIND_ROW_TASK {
+        return Err(Unreadable::Kind(record.kind));
+    }
+    let [nvcsw, number, ..] = record.args;
+    let in_read = record.flags & FLAG_IN_READ != 0;
+    Ok(TaskRow {
+        actor: actor(&record.task, record.comm),
+        table: TableId(record.table),
+        parent: Pid(record.peer.tgid),
+        stopped: record.flags & FLAG_STOPPED != 0,
+        sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
+            since: Ktime(record.time),
+            end: end(&record.end),
+            call,
+            nvcsw,
+            stack: None,
+        }),
+    })
+}
+
+/// A row of the iterator over fd tables.
+pub fn end_row(record: &Record) -> Result<EndRow, Unreadable> {
+    if record.kind != abi::KIND_ROW_END {
+        return Err(Unreadable::Kind(record.kind));
+    }
+    let [_readers, writers, head, tail] = record.args;
+    Ok(EndRow {
+        actor: actor(&record.task, record.comm),
+        table: TableId(record.table),
+        end: end(&record.end),
+        writers: writers as u32,
+        buffered: head != tail,
+    })
+}
+
+fn process(task: &abi::Task) -> ProcKey {
+    ProcKey { pid: Pid(task.tgid), start: task.start }
+}
+
+fn actor(task: &abi::Task, comm: [u8; abi::COMM_LEN]) -> Actor {
+    Actor { process: process(task), tid: Tid(task.tid), comm: Comm::new(comm) }
+}
+
+/// Descriptors are ints in the kernel.
+fn fd(number: u64) -> Fd {
+    Fd(number as u32)
+}
+
+fn stack(id: i32) -> Option<StackId> {
+    u32::try_from(id).ok().map(StackId)
+}
+
+fn end(end: &abi::End) -> End {
+    End {
+        fd: Fd(end.fd),
+        pipe: PipeId { dev: end.dev, inode: end.inode },
+        address: end.pipe,
+        file: FileId(end.file),
+        mode: Mode { read: end.mode & MODE_READ != 0, write: end.mode & MODE_WRITE != 0 },
+        cloexec: end.flags & END_CLOEXEC != 0,
+        fifo: end.flags & END_FIFO != 0,
+        head: end.head,
+    }
+}

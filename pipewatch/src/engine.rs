@@ -1,0 +1,376 @@
+//! From facts to findings. Time arrives in events and calls; there is no
+//! clock, no file and no failure in here.
+//!
+//! A wait is looked at shortly before it reaches the threshold. If it looks
+//! like a hang then, the kernel is asked to tell when it ends, and a second
+//! look at the threshold must confirm it before it is reported. A healthy wait
+//! is looked at again when the pipe's holders change, and now and then, since
+//! holders that are not watched change unseen.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    correlate::{Evidence, Judgement, Wait, judge},
+    event::{Actor, Doing, Event, Fact, Sleep, Snapshot},
+    finding::{
+        Confidence, Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId,
+    },
+    ids::{Ktime, Pid, ProcKey, TableId, Tid},
+    world::World,
+};
+
+const MS: u64 = 1_000_000;
+/// How long before the threshold a wait gets its first look.
+const LEAD: u64 = 100 * MS;
+/// How soon after a change or an inconclusive wake-up a wait is looked at, so
+/// that what belongs together has happened by then.
+const SETTLE: u64 = 20 * MS;
+/// How often a wait is looked at though nothing seen has changed.
+const REFRESH: u64 = 5_000 * MS;
+
+/// What to report.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// A wait this long, in nanoseconds, with EOF withheld is a hang.
+    pub threshold: u64,
+    /// Report hangs from this confidence on.
+    pub min_confidence: Confidence,
+    /// Report healthy waits too.
+    pub healthy: bool,
+    /// pipewatch's own process, which is never reported.
+    pub own: Pid,
+}
+
+/// A sleeper whose wake-up the kernel is to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arm {
+    /// The thread.
+    pub tid: Tid,
+    /// Address of the pipe.
+    pub pipe: u64,
+    /// The sleep, to be handed back.
+    pub nvcsw: u64,
+}
+
+/// What was reported of a wait.
+#[derive(Clone, Debug)]
+struct Reported {
+    id: WaitId,
+    verdict: Verdict,
+    /// Holders as last reported.
+    holders: Vec<ProcKey>,
+}
+
+#[derive(Clone, Debug)]
+struct Tracked {
+    wait: Wait,
+    /// When to look again; `None` once the thread was seen to have gone on.
+    look: Option<Ktime>,
+    /// The last look found what is to be reported.
+    suspect: bool,
+    reported: Option<Reported>,
+    /// A wake-up that does not tell by itself whether the wait is over.
+    woken: Option<Ktime>,
+}
+
+/// The judgement over time.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    world: World,
+    waits: BTreeMap<Tid, Tracked>,
+    arms: Vec<Arm>,
+    last_id: WaitId,
+    lossy: bool,
+}
+
+impl Engine {
+    /// Knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            world: World::default(),
+            waits: BTreeMap::new(),
+            arms: Vec::new(),
+            last_id: 0,
+            lossy: false,
+        }
+    }
+
+    /// Nothing that is watched lives any more.
+    pub fn is_idle(&self) -> bool {
+        self.world.is_empty()
+    }
+
+    /// Takes over the state of watched processes from the kernel's tables.
+    /// `lost` tells that events are missing from what was known before.
+    pub fn adopt(&mut self, snapshot: &Snapshot, watched: impl Fn(ProcKey) -> bool, lost: bool) {
+        self.lossy |= lost;
+        self.world.adopt(snapshot, &watched);
+        for row in snapshot.tasks.iter().filter(|row| watched(row.actor.process)) {
+            if let Some(sleep) = row.sleep {
+                self.sleeping(row.actor, row.table, sleep);
+            }
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn ingest(&mut self, event: &Event) -> Vec<Finding> {
+        self.world.apply(event);
+        for pipe in self.world.take_changed() {
+            self.touch(pipe, event.time);
+        }
+        let finding = match event.fact {
+            Fact::Wake { sleeper, nvcsw, writers, buffered, doing } => {
+                self.woken(event, sleeper, nvcsw, writers, buffered, doing)
+            }
+            Fact::Exit { .. } => self
+                .waits
+                .remove(&event.actor.tid)
+                .and_then(|tracked| resolve(&tracked, event.time, Outcome::ReaderGone, None)),
+            Fact::Fork { .. }
+            | Fact::Entry { .. }
+            | Fact::Walked { .. }
+            | Fact::Exec
+            | Fact::Unshare
+            | Fact::Create { .. }
+            | Fact::Close { .. }
+            | Fact::CloseRange { .. }
+            | Fact::Dup { .. }
+            | Fact::SetCloexec { .. } => None,
+        };
+        finding.into_iter().collect()
+    }
+
+    /// A watched thread sleeps, or slept lately, in a read of a pipe. May be
+    /// told of the same sleep many times.
+    pub fn sleeping(&mut self, actor: Actor, table: TableId, sleep: Sleep) {
+        let pipe = sleep.end.pipe;
+        if let Some(tracked) = self.waits.get_mut(&actor.tid) {
+            let last = &mut tracked.wait;
+            if last.sleep.nvcsw == sleep.nvcsw && last.actor.process == actor.process {
+                return;
+            }
+            // Asleep again, and not a byte has come meanwhile: one wait, which
+            // a signal interrupted.
+            let same = last.sleep.end.file == sleep.end.file && last.sleep.end.head == sleep.end.head;
+            if same && last.actor.process == actor.process && tracked.look.is_some() {
+                last.sleep = Sleep { since: last.sleep.since, ..sleep };
+                return;
+            }
+            if tracked.reported.is_some() {
+                // Its end was not seen; the next look finds that out.
+                tracked.look = Some(sleep.since);
+                return;
+            }
+        }
+        if let Some(pipe) = self.world.pipe_mut(pipe) {
+            pipe.see_head(sleep.end.head);
+        }
+        let lead = LEAD.min(self.config.threshold / 2);
+        let tracked = Tracked {
+            wait: Wait { actor, table, sleep },
+            look: Some(sleep.since.after(self.config.threshold - lead)),
+            suspect: false,
+            reported: None,
+            woken: None,
+        };
+        self.waits.insert(actor.tid, tracked);
+    }
+
+    /// When the next wait is due for a look, if any is.
+    pub fn next_look(&self) -> Option<Ktime> {
+        self.waits.values().filter_map(|tracked| tracked.look).min()
+    }
+
+    /// Threads that are due for a look now.
+    pub fn due(&self, now: Ktime) -> impl Iterator<Item = Tid> {
+        let due = move |tracked: &Tracked| tracked.look.is_some_and(|look| look <= now);
+        self.waits.iter().filter(move |(_, tracked)| due(tracked)).map(|(tid, _)| *tid)
+    }
+
+    /// Sleepers whose wake-up the kernel is to report from now on, since the
+    /// last call.
+    pub fn take_arms(&mut self) -> Vec<Arm> {
+        std::mem::take(&mut self.arms)
+    }
+
+    /// Judges every wait that is due. The snapshot must be newer than all that
+    /// was ingested when it was begun, and all that happened until it was
+    /// complete must have been ingested since.
+    pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
+        let evidence = Evidence::new(snapshot, self.config.own, self.lossy);
+        let due: Vec<Tid> = self.due(now).collect();
+        due.into_iter().filter_map(|tid| self.look_at(tid, &evidence, now)).collect()
+    }
+
+    fn look_at(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&tid)?;
+        let task = evidence.task(tid);
+        let task = task.filter(|task| task.actor.process == tracked.wait.actor.process);
+        let Some(task) = task else {
+            return self.waits.remove(&tid).and_then(|t| resolve(&t, now, Outcome::ReaderGone, None));
+        };
+        tracked.wait.actor.comm = task.actor.comm;
+        let last = tracked.wait.sleep;
+        let sleep = task.sleep.filter(|sleep| {
+            sleep.end.file == last.end.file && sleep.end.head == last.end.head
+        });
+        let Some(sleep) = sleep else {
+            return self.gone_on(tid, evidence, now);
+        };
+        if sleep.nvcsw != last.nvcsw {
+            tracked.wait.sleep.nvcsw = sleep.nvcsw;
+        }
+        tracked.woken = None;
+        match judge(&tracked.wait, evidence, &mut self.world) {
+            Some(judgement) => self.judged(tid, judgement, now),
+            None => {
+                // About to go on; if it does not, somebody else took the bytes.
+                tracked.look = Some(now.after(SETTLE));
+                None
+            }
+        }
+    }
+
+    /// The thread does not sleep where it slept.
+    fn gone_on(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&tid)?;
+        let end = tracked.wait.sleep.end;
+        let rows = evidence.ends(end.pipe);
+        let outcome = match rows.first() {
+            Some(row) if row.end.head != end.head => Outcome::Data,
+            Some(row) if row.writers > 0 => Outcome::Interrupted,
+            Some(_) | None => Outcome::Eof,
+        };
+        let resolved = resolve(tracked, tracked.woken.unwrap_or(now), outcome, None);
+        tracked.look = None;
+        tracked.suspect = false;
+        tracked.reported = None;
+        resolved
+    }
+
+    fn judged(&mut self, tid: Tid, judgement: Judgement, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&tid)?;
+        let worth = match judgement.verdict {
+            Verdict::Leaked => judgement.confidence >= self.config.min_confidence,
+            Verdict::Waiting => self.config.healthy,
+        };
+        let holders: Vec<ProcKey> = judgement.holders.iter().map(|holder| holder.process).collect();
+        if let Some(reported) = &mut tracked.reported {
+            self.arms.push(arm(&tracked.wait));
+            tracked.look = Some(now.after(REFRESH));
+            if reported.holders == holders && reported.verdict == judgement.verdict {
+                return None;
+            }
+            reported.holders = holders;
+            reported.verdict = judgement.verdict;
+            return Some(Finding::Update(hang(reported.id, judgement, now)));
+        }
+        if !worth {
+            tracked.suspect = false;
+            tracked.look = Some(now.after(REFRESH));
+            return None;
+        }
+        let ripe = judgement.since.after(self.config.threshold);
+        if !tracked.suspect || now < ripe {
+            tracked.suspect = true;
+            tracked.look = Some(ripe.max(now.after(SETTLE)));
+            self.arms.push(arm(&tracked.wait));
+            return None;
+        }
+        self.last_id += 1;
+        tracked.reported = Some(Reported { id: self.last_id, verdict: judgement.verdict, holders });
+        tracked.look = Some(now.after(REFRESH));
+        Some(Finding::Hang(hang(self.last_id, judgement, now)))
+    }
+
+    /// A pipe's holders changed: what was said of its readers may not hold.
+    fn touch(&mut self, pipe: crate::ids::PipeId, time: Ktime) {
+        for tracked in self.waits.values_mut().filter(|t| t.wait.sleep.end.pipe == pipe) {
+            // Earlier than planned, but not before it could be a hang at all.
+            if tracked.suspect || tracked.reported.is_some() || self.config.threshold <= time.since(tracked.wait.sleep.since) {
+                tracked.look = tracked.look.map(|look| look.min(time.after(SETTLE)));
+            }
+        }
+    }
+
+    fn woken(
+        &mut self,
+        event: &Event,
+        sleeper: Tid,
+        nvcsw: u64,
+        writers: u32,
+        buffered: bool,
+        doing: Doing,
+    ) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&sleeper)?;
+        if tracked.wait.sleep.nvcsw != nvcsw {
+            return None;
+        }
+        let (outcome, freed_by) = if writers == 0 {
+            (Outcome::Eof, freed_by(event.actor, doing))
+        } else if buffered {
+            (Outcome::Data, None)
+        } else {
+            tracked.woken = Some(event.time);
+            tracked.look = Some(event.time.after(SETTLE));
+            return None;
+        };
+        let resolved = resolve(tracked, event.time, outcome, freed_by);
+        tracked.look = None;
+        tracked.suspect = false;
+        tracked.reported = None;
+        resolved
+    }
+}
+
+fn arm(wait: &Wait) -> Arm {
+    Arm { tid: wait.actor.tid, pipe: wait.sleep.end.address, nvcsw: wait.sleep.nvcsw }
+}
+
+fn resolve(
+    tracked: &Tracked,
+    time: Ktime,
+    outcome: Outcome,
+    freed_by: Option<FreedBy>,
+) -> Option<Finding> {
+    let reported = tracked.reported.as_ref()?;
+    let wait = &tracked.wait;
+    Some(Finding::Resolved(Resolved {
+        id: reported.id,
+        time,
+        outcome,
+        blocked: time.since(wait.sleep.since),
+        freed_by,
+        reader: wait.actor,
+        fd: wait.sleep.end.fd,
+    }))
+}
+
+fn freed_by(waker: Actor, doing: Doing) -> Option<FreedBy> {
+    let how = match doing {
+        Doing::Call => FreedHow::Close,
+        Doing::Exec => FreedHow::Exec,
+        Doing::Exit => FreedHow::Exit,
+        Doing::Kernel => return None,
+    };
+    Some(FreedBy { pid: waker.process.pid, comm: waker.comm, how })
+}
+
+fn hang(id: WaitId, judgement: Judgement, time: Ktime) -> Box<Hang> {
+    Box::new(Hang {
+        id,
+        time,
+        verdict: judgement.verdict,
+        cause: judgement.cause,
+        confidence: judgement.confidence,
+        certainty: judgement.certainty,
+        reader: judgement.reader,
+        channel: judgement.channel,
+        holders: judgement.holders,
+        timeline: judgement.timeline,
+        why: judgement.why,
+        hint: judgement.hint,
+    })
+}

@@ -1,0 +1,247 @@
+//! The one vocabulary of facts: what the kernel reported, whoever asked. Live
+//! tracing and tests feed the engine with the same words.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid};
+
+/// A thread as an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Its process.
+    pub process: ProcKey,
+    /// Its thread id.
+    pub tid: Tid,
+    /// Its name at that moment.
+    pub comm: Comm,
+}
+
+/// Which way a descriptor lets bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mode {
+    /// Open for reading.
+    pub read: bool,
+    /// Open for writing.
+    pub write: bool,
+}
+
+/// One descriptor that refers to a pipe or FIFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Its number.
+    pub fd: Fd,
+    /// The pipe.
+    pub pipe: PipeId,
+    /// Address of the `struct pipe_inode_info`, which the kernel side wants for
+    /// a wake-up to be reported.
+    pub address: u64,
+    /// The open file description.
+    pub file: FileId,
+    /// Direction.
+    pub mode: Mode,
+    /// Closes on exec.
+    pub cloexec: bool,
+    /// A named FIFO, not an anonymous pipe.
+    pub fifo: bool,
+    /// `pipe->head`: how many buffers have ever been filled (wraps). Somebody
+    /// wrote if it moves.
+    pub head: u32,
+}
+
+/// A system call that waits for a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Call {
+    /// `read`.
+    Read,
+    /// `readv`.
+    Readv,
+}
+
+/// One sleep of one thread in a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sleep {
+    /// Since when.
+    pub since: Ktime,
+    /// The descriptor it reads.
+    pub end: End,
+    /// The system call it sleeps in.
+    pub call: Call,
+    /// `task->nvcsw`, equal as long as the same sleep lasts.
+    pub nvcsw: u64,
+    /// Where in the program, if known.
+    pub stack: Option<StackId>,
+}
+
+/// What the waker of a sleeper was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doing {
+    /// A system call.
+    Call,
+    /// An execve, which closes what is marked so.
+    Exec,
+    /// Its own end, which closes everything.
+    Exit,
+    /// The kernel's own work: nobody is to be named.
+    Kernel,
+}
+
+/// Something that happened, and who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub time: Ktime,
+    /// Who did it.
+    pub actor: Actor,
+    /// The actor's fd table.
+    pub table: TableId,
+    /// What it was.
+    pub fact: Fact,
+}
+
+/// The facts, one per kind of report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// The actor made a new process or thread, which has not run yet. If
+    /// `child_table` is not the actor's table, it is a copy, and its contents
+    /// follow: [`Fact::Entry`] for each pipe end, then [`Fact::Walked`].
+    Fork {
+        /// The new task's process; the actor's own for a thread.
+        child: ProcKey,
+        /// The new task.
+        child_tid: Tid,
+        /// The new task's fd table.
+        child_table: TableId,
+        /// Where in the program, if known.
+        stack: Option<StackId>,
+    },
+    /// `table` holds `end`.
+    Entry {
+        /// The table a fork, exec or unshare is reporting.
+        table: TableId,
+        /// What it holds.
+        end: End,
+    },
+    /// All of `table` has been reported.
+    Walked {
+        /// The table.
+        table: TableId,
+        /// How many entries there were, lost ones included.
+        found: u64,
+    },
+    /// The actor runs a new program, in its only thread; the contents of its
+    /// table follow as for a fork.
+    Exec,
+    /// The actor got a private copy of its table, whose contents follow as for
+    /// a fork.
+    Unshare,
+    /// The actor, a thread, ends.
+    Exit {
+        /// It is the last one of its process.
+        last: bool,
+    },
+    /// The actor made a pipe.
+    Create {
+        /// The read end.
+        read: End,
+        /// The write end's descriptor.
+        write_fd: Fd,
+        /// The write end's description; `None` if another thread was quick to
+        /// close it.
+        write_file: Option<FileId>,
+        /// Where in the program, if known.
+        stack: Option<StackId>,
+    },
+    /// The actor closes a descriptor.
+    Close {
+        /// What it was.
+        end: End,
+        /// By duplicating another descriptor onto its number.
+        replaced: bool,
+    },
+    /// The actor closed a range of descriptors, or marked them close-on-exec.
+    CloseRange {
+        /// First number.
+        first: Fd,
+        /// Last number.
+        last: Fd,
+        /// They were only marked.
+        mark_only: bool,
+    },
+    /// The actor duplicated a descriptor.
+    Dup {
+        /// The new descriptor.
+        end: End,
+        /// The one it was made from.
+        from: Fd,
+        /// Where in the program, if known.
+        stack: Option<StackId>,
+    },
+    /// The actor set or cleared close-on-exec; `end` has the present state.
+    SetCloexec {
+        /// The descriptor.
+        end: End,
+    },
+    /// The actor woke a thread whose wake-up had been asked for.
+    Wake {
+        /// The sleeper.
+        sleeper: Tid,
+        /// The sleep that ends, as in [`Sleep::nvcsw`].
+        nvcsw: u64,
+        /// Open write descriptions of the pipe (`pipe->writers`).
+        writers: u32,
+        /// Whether the pipe holds bytes (`head` differs from `tail`).
+        buffered: bool,
+        /// What the waker was doing.
+        doing: Doing,
+    },
+}
+
+/// A thread as the kernel's task list shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// The thread.
+    pub actor: Actor,
+    /// Its fd table.
+    pub table: TableId,
+    /// Its parent process.
+    pub parent: Pid,
+    /// It is stopped or traced.
+    pub stopped: bool,
+    /// The read it sleeps in, and has slept in throughout the snapshot.
+    pub sleep: Option<Sleep>,
+}
+
+/// A pipe end as the kernel's fd tables show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndRow {
+    /// Who holds it: the process, by one of the threads that use the table.
+    pub actor: Actor,
+    /// The fd table it is in.
+    pub table: TableId,
+    /// The descriptor.
+    pub end: End,
+    /// `pipe->writers`: open write descriptions.
+    pub writers: u32,
+    /// `pipe->head` differs from `pipe->tail`.
+    pub buffered: bool,
+}
+
+/// The kernel's tables at one moment, the whole host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When reading them began.
+    pub begun: Ktime,
+    /// Every user thread.
+    pub tasks: Vec<TaskRow>,
+    /// Every descriptor of a pipe or FIFO.
+    pub ends: Vec<EndRow>,
+}
+
+impl Default for Ktime {
+    fn default() -> Self {
+        Self(0)
+    }
+}

@@ -1,0 +1,404 @@
+//! What is told to a person: a wait, who holds the other end, how that came
+//! about, and what it means. The words are those of the output contract
+//! (docs/output.md).
+
+use crate::{
+    event::{Actor, Call, Mode},
+    ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId},
+};
+
+/// Number of a reported wait, from 1 in the order of reporting.
+pub type WaitId = u64;
+
+/// What a wait with EOF withheld is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Only heirs that never put their copy to use hold the write end.
+    Leaked,
+    /// Healthy: somebody meant to write still holds the write end.
+    Waiting,
+}
+
+/// How the write end got where it should not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Another thread forked between the pipe's creation and the close.
+    ForkRace,
+    /// Inherited by a fork.
+    Fork,
+    /// Not known, or nothing to explain.
+    Unknown,
+}
+
+/// Whether anybody who could mean to write is left. Ordered: a later one is
+/// stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// The picture is that of a forked child that will still answer.
+    Likely,
+    /// Nobody who could mean to write is left.
+    Certain,
+}
+
+/// Whether the whole history was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It was.
+    Exact,
+    /// Some of it happened before attaching, or events were lost.
+    Inferred,
+}
+
+/// How a holder came by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViaKind {
+    /// A fork copied the fd table.
+    Fork,
+    /// It was kept across an exec.
+    Exec,
+    /// It was duplicated from another descriptor.
+    Dup,
+    /// The holder made the pipe.
+    Created,
+    /// It happened before anybody looked.
+    Unknown,
+}
+
+/// The act by which a holder came by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// What kind of act.
+    pub kind: ViaKind,
+    /// When, and by which thread, if seen.
+    pub act: Option<Act>,
+}
+
+/// Something a thread did at a known moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// When.
+    pub time: Ktime,
+    /// Who.
+    pub actor: Actor,
+    /// Where in the program, if known.
+    pub stack: Option<StackId>,
+}
+
+/// The thread that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The thread.
+    pub actor: Actor,
+    /// The descriptor it reads.
+    pub fd: Fd,
+    /// The system call it waits in.
+    pub call: Call,
+    /// Since when.
+    pub since: Ktime,
+    /// Where in the program, if known.
+    pub stack: Option<StackId>,
+}
+
+/// How a pipe was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// When and by whom.
+    pub act: Act,
+    /// The read and the write end's descriptor at that moment.
+    pub fds: [Fd; 2],
+}
+
+/// The channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Which pipe.
+    pub id: PipeId,
+    /// A named FIFO, not an anonymous pipe.
+    pub fifo: bool,
+    /// It holds bytes.
+    pub buffered: bool,
+    /// Its creation, if seen.
+    pub created: Option<Created>,
+}
+
+/// A descriptor of a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldFd {
+    /// Its number.
+    pub fd: Fd,
+    /// Direction.
+    pub mode: Mode,
+    /// Closes on exec.
+    pub cloexec: bool,
+}
+
+/// What a holder is to the process that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The waiting process itself.
+    Itself,
+    /// Its child.
+    Child,
+    /// A descendant further down.
+    Descendant,
+    /// Its parent.
+    Parent,
+    /// An ancestor further up.
+    Ancestor,
+    /// It has the same parent.
+    Sibling,
+    /// None of these.
+    Unrelated,
+}
+
+/// A process that holds a write end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub process: ProcKey,
+    /// Its parent.
+    pub parent: Pid,
+    /// Its name.
+    pub comm: Comm,
+    /// All its descriptors on this channel, read ends too.
+    pub fds: Vec<HeldFd>,
+    /// What it is to the reader.
+    pub relation: Relation,
+    /// It wrote to the pipe, or arranged its ends on purpose.
+    pub used: bool,
+    /// It has run a new program since it got the end.
+    pub execed: bool,
+    /// It is stopped or traced.
+    pub stopped: bool,
+    /// How it came by the end.
+    pub via: Via,
+}
+
+/// What a step of the timeline was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A pipe was made.
+    Pipe,
+    /// A process was forked, which inherited ends.
+    Fork {
+        /// The new process.
+        child: Pid,
+    },
+    /// Ends were kept across an exec.
+    Exec,
+    /// An end was duplicated.
+    Dup,
+    /// An end was closed.
+    Close,
+    /// The wait began.
+    Read(Call),
+}
+
+/// A step on the way to a hang.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When and by whom.
+    pub act: Act,
+    /// What it was.
+    pub what: What,
+    /// Descriptors concerned.
+    pub fds: Vec<Fd>,
+}
+
+/// A wait with EOF withheld, as far as it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hang {
+    /// Its number.
+    pub id: WaitId,
+    /// When this was found.
+    pub time: Ktime,
+    /// What it is.
+    pub verdict: Verdict,
+    /// How it came about.
+    pub cause: Cause,
+    /// Whether it can be meant.
+    pub confidence: Confidence,
+    /// Whether the whole history was seen.
+    pub certainty: Certainty,
+    /// Who waits.
+    pub reader: Reader,
+    /// For what.
+    pub channel: Channel,
+    /// Every process that holds a write end, most culpable first.
+    pub holders: Vec<Holder>,
+    /// How it came about, in order of time.
+    pub timeline: Vec<Step>,
+    /// One or two plain sentences.
+    pub why: String,
+    /// What to change.
+    pub hint: String,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The last write end was closed.
+    Eof,
+    /// Somebody wrote.
+    Data,
+    /// A signal, a timeout.
+    Interrupted,
+    /// The reader ended.
+    ReaderGone,
+}
+
+/// By which act the last write end was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreedHow {
+    /// A system call.
+    Close,
+    /// The end of the process.
+    Exit,
+    /// An exec.
+    Exec,
+}
+
+/// Who let a reader go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreedBy {
+    /// The process.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: Comm,
+    /// What it did.
+    pub how: FreedHow,
+}
+
+/// The end of a reported wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Which.
+    pub id: WaitId,
+    /// When.
+    pub time: Ktime,
+    /// How.
+    pub outcome: Outcome,
+    /// Nanoseconds from the beginning of the wait.
+    pub blocked: u64,
+    /// By whom, if known.
+    pub freed_by: Option<FreedBy>,
+    /// Who had waited, and on what.
+    pub reader: Actor,
+    /// The descriptor it read.
+    pub fd: Fd,
+}
+
+/// What the engine concludes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A wait passed the threshold.
+    Hang(Box<Hang>),
+    /// The holders of a reported wait changed.
+    Update(Box<Hang>),
+    /// A reported wait is over.
+    Resolved(Resolved),
+}
+
+/// A frame of a user stack, innermost first in its list. What is unknown is
+/// `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Name of the function.
+    pub function: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+    /// The mapped file the code is in.
+    pub module: Option<String>,
+    /// Address in the process.
+    pub address: u64,
+}
+
+/// What a report says of the run itself, first record of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// When.
+    pub time: Ktime,
+    /// pipewatch's version.
+    pub version: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: String,
+    /// How descriptors are followed.
+    pub backend: String,
+    /// The processes asked for; `None` for all of the host.
+    pub watching: Option<Vec<Pid>>,
+    /// Nanoseconds.
+    pub threshold: u64,
+    /// What is degraded here, one sentence each.
+    pub limits: Vec<String>,
+}
+
+/// Events that did not reach the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When this was noticed.
+    pub time: Ktime,
+    /// How many.
+    pub events: u64,
+    /// The state was rebuilt from the kernel's tables.
+    pub rescanned: bool,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A signal asked for it.
+    Signal,
+    /// `--duration` is over.
+    Duration,
+    /// `--exit-on-hang` found one.
+    Hang,
+    /// All watched processes have ended.
+    Ended,
+}
+
+/// Last record of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// When.
+    pub time: Ktime,
+    /// Hangs reported.
+    pub hangs: u64,
+    /// Of these, resolved.
+    pub resolved: u64,
+    /// Events taken in.
+    pub events: u64,
+    /// Events lost.
+    pub lost_events: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What only the outside can tell of a finding: it changes no judgement.
+pub trait Details {
+    /// Command line of a process, if it can still be read.
+    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>>;
+    /// Frames of a stack recorded for a process; empty if unknown.
+    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame>;
+    /// Path of a FIFO, seen through a descriptor of a process.
+    fn path(&self, process: ProcKey, fd: Fd) -> Option<String>;
+    /// Wall clock of a moment, nanoseconds since 1970-01-01 UTC.
+    fn wall(&self, time: Ktime) -> u64;
+}
+
+/// A line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// First.
+    Started(Started),
+    /// What the engine concluded.
+    Finding(Finding),
+    /// Events were lost.
+    Lost(Lost),
+    /// Last.
+    Stopped(Stopped),
+}
+

@@ -1,0 +1,407 @@
+//! The view for programs: one JSON object per line, with the fields of
+//! docs/output.md in the order given there. A struct here is an object there.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::{path, word::Word};
+use crate::{
+    event::Actor,
+    finding::{
+        Created, Details, Finding, Frame, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
+        Resolved, Started, Step, Stopped, Via, WaitId, What,
+    },
+    ids::{Fd, Ktime, Pid, ProcKey, StackId, Tid},
+};
+
+/// Version of the records. Fields may be added within one.
+const SCHEMA: &str = "pipewatch/1";
+
+/// The line for `report`, with its newline.
+pub(super) fn render(report: &Report, details: &dyn Details) -> serde_json::Result<String> {
+    let view = View { details };
+    let record = match report {
+        Report::Started(started) => Record::Started(view.started(started)),
+        Report::Finding(Finding::Hang(hang)) => Record::Hang(view.hang(hang)),
+        Report::Finding(Finding::Update(hang)) => Record::Update(view.hang(hang)),
+        Report::Finding(Finding::Resolved(resolved)) => Record::Resolved(view.resolved(resolved)),
+        Report::Lost(lost) => Record::Lost(view.lost(lost)),
+        Report::Stopped(stopped) => Record::Stopped(view.stopped(stopped)),
+    };
+    Ok(serde_json::to_string(&record)? + "\n")
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Record<'a> {
+    Started(StartedRecord<'a>),
+    Hang(HangRecord<'a>),
+    Update(HangRecord<'a>),
+    Resolved(ResolvedRecord),
+    Lost(LostRecord),
+    Stopped(StoppedRecord),
+}
+
+#[derive(Serialize)]
+struct StartedRecord<'a> {
+    time: String,
+    schema: &'static str,
+    version: &'a str,
+    kernel: &'a str,
+    arch: &'a str,
+    backend: &'a str,
+    watching: Watching<'a>,
+    threshold_ms: u64,
+    limits: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Watching<'a> {
+    All,
+    Pids(&'a [Pid]),
+}
+
+#[derive(Serialize)]
+struct HangRecord<'a> {
+    time: String,
+    id: WaitId,
+    verdict: &'static str,
+    cause: &'static str,
+    confidence: &'static str,
+    certainty: &'static str,
+    reader: ReaderObject,
+    pipe: PipeObject,
+    holders: Vec<HolderObject>,
+    timeline: Vec<StepObject<'a>>,
+    why: &'a str,
+    hint: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReaderObject {
+    pid: Pid,
+    tid: Tid,
+    comm: String,
+    cmdline: Option<Vec<String>>,
+    fd: Fd,
+    call: &'static str,
+    blocked_ms: u64,
+    stack: Vec<FrameObject>,
+}
+
+#[derive(Serialize)]
+struct PipeObject {
+    inode: u64,
+    kind: &'static str,
+    path: Option<String>,
+    buffered: Option<u32>,
+    created: Option<CreatedObject>,
+}
+
+#[derive(Serialize)]
+struct CreatedObject {
+    time: String,
+    #[serde(flatten)]
+    actor: ActorFields,
+    fds: [Fd; 2],
+    stack: Vec<FrameObject>,
+}
+
+#[derive(Serialize)]
+struct HolderObject {
+    pid: Pid,
+    ppid: Pid,
+    comm: String,
+    cmdline: Option<Vec<String>>,
+    fds: Vec<FdObject>,
+    relation: &'static str,
+    used: bool,
+    execed: bool,
+    via: ViaObject,
+    stack: [FrameObject; 0],
+}
+
+#[derive(Serialize)]
+struct FdObject {
+    fd: Fd,
+    mode: &'static str,
+    cloexec: bool,
+}
+
+#[derive(Serialize)]
+struct ViaObject {
+    kind: &'static str,
+    time: Option<String>,
+    pid: Option<Pid>,
+    tid: Option<Tid>,
+    comm: Option<String>,
+    stack: Vec<FrameObject>,
+}
+
+#[derive(Serialize)]
+struct StepObject<'a> {
+    time: String,
+    #[serde(flatten)]
+    actor: ActorFields,
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    child: Option<Pid>,
+    #[serde(skip_serializing_if = "<[Fd]>::is_empty")]
+    fds: &'a [Fd],
+    stack: Vec<FrameObject>,
+}
+
+#[derive(Serialize)]
+struct ActorFields {
+    pid: Pid,
+    tid: Tid,
+    comm: String,
+}
+
+#[derive(Serialize)]
+struct FrameObject {
+    kind: &'static str,
+    function: Option<String>,
+    file: Option<String>,
+    line: Option<u32>,
+    module: Option<String>,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct ResolvedRecord {
+    time: String,
+    id: WaitId,
+    outcome: &'static str,
+    blocked_ms: u64,
+    freed_by: Option<FreedByObject>,
+}
+
+#[derive(Serialize)]
+struct FreedByObject {
+    pid: Pid,
+    comm: String,
+    how: &'static str,
+}
+
+#[derive(Serialize)]
+struct LostRecord {
+    time: String,
+    events: u64,
+    rescanned: bool,
+}
+
+#[derive(Serialize)]
+struct StoppedRecord {
+    time: String,
+    hangs: u64,
+    resolved: u64,
+    open: u64,
+    events: u64,
+    lost_events: u64,
+    reason: &'static str,
+}
+
+/// Makes records of findings, with what only the outside can tell.
+struct View<'d> {
+    details: &'d dyn Details,
+}
+
+impl View<'_> {
+    fn started<'a>(&self, started: &'a Started) -> StartedRecord<'a> {
+        StartedRecord {
+            time: self.time(started.time),
+            schema: SCHEMA,
+            version: &started.version,
+            kernel: &started.kernel,
+            arch: &started.arch,
+            backend: &started.backend,
+            watching: started
+                .watching
+                .as_deref()
+                .map_or(Watching::All, Watching::Pids),
+            threshold_ms: milliseconds(started.threshold),
+            limits: &started.limits,
+        }
+    }
+
+    fn hang<'a>(&self, hang: &'a Hang) -> HangRecord<'a> {
+        HangRecord {
+            time: self.time(hang.time),
+            id: hang.id,
+            verdict: hang.verdict.word(),
+            cause: hang.cause.word(),
+            confidence: hang.confidence.word(),
+            certainty: hang.certainty.word(),
+            reader: self.reader(&hang.reader, hang.time),
+            pipe: self.pipe(hang),
+            holders: hang
+                .holders
+                .iter()
+                .map(|holder| self.holder(holder))
+                .collect(),
+            timeline: hang.timeline.iter().map(|step| self.step(step)).collect(),
+            why: &hang.why,
+            hint: &hang.hint,
+        }
+    }
+
+    fn reader(&self, reader: &Reader, now: Ktime) -> ReaderObject {
+        let process = reader.actor.process;
+        ReaderObject {
+            pid: process.pid,
+            tid: reader.actor.tid,
+            comm: reader.actor.comm.to_string(),
+            cmdline: self.details.cmdline(process),
+            fd: reader.fd,
+            call: reader.call.word(),
+            blocked_ms: milliseconds(now.since(reader.since)),
+            stack: self.stack(process, reader.stack),
+        }
+    }
+
+    fn pipe(&self, hang: &Hang) -> PipeObject {
+        let channel = &hang.channel;
+        PipeObject {
+            inode: channel.id.inode,
+            kind: channel.word(),
+            path: path(hang, self.details),
+            buffered: (!channel.buffered).then_some(0),
+            created: channel.created.map(|created| self.created(created)),
+        }
+    }
+
+    fn created(&self, Created { act, fds }: Created) -> CreatedObject {
+        CreatedObject {
+            time: self.time(act.time),
+            actor: fields(act.actor),
+            fds,
+            stack: self.stack(act.actor.process, act.stack),
+        }
+    }
+
+    fn holder(&self, holder: &Holder) -> HolderObject {
+        HolderObject {
+            pid: holder.process.pid,
+            ppid: holder.parent,
+            comm: holder.comm.to_string(),
+            cmdline: self.details.cmdline(holder.process),
+            fds: holder.fds.iter().map(held).collect(),
+            relation: holder.relation.word(),
+            used: holder.used,
+            execed: holder.execed,
+            via: self.via(holder.via),
+            stack: [],
+        }
+    }
+
+    fn via(&self, Via { kind, act }: Via) -> ViaObject {
+        ViaObject {
+            kind: kind.word(),
+            time: act.map(|act| self.time(act.time)),
+            pid: act.map(|act| act.actor.process.pid),
+            tid: act.map(|act| act.actor.tid),
+            comm: act.map(|act| act.actor.comm.to_string()),
+            stack: act.map_or_else(Vec::new, |act| self.stack(act.actor.process, act.stack)),
+        }
+    }
+
+    fn step<'a>(&self, step: &'a Step) -> StepObject<'a> {
+        let act = step.act;
+        StepObject {
+            time: self.time(act.time),
+            actor: fields(act.actor),
+            what: step.what.word(),
+            child: match step.what {
+                What::Fork { child } => Some(child),
+                What::Pipe | What::Exec | What::Dup | What::Close | What::Read(_) => None,
+            },
+            fds: &step.fds,
+            stack: self.stack(act.actor.process, act.stack),
+        }
+    }
+
+    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<FrameObject> {
+        self.details
+            .stack(process, stack)
+            .into_iter()
+            .map(frame)
+            .collect()
+    }
+
+    fn resolved(&self, resolved: &Resolved) -> ResolvedRecord {
+        ResolvedRecord {
+            time: self.time(resolved.time),
+            id: resolved.id,
+            outcome: resolved.outcome.word(),
+            blocked_ms: milliseconds(resolved.blocked),
+            freed_by: resolved.freed_by.map(freed_by),
+        }
+    }
+
+    fn lost(&self, lost: &Lost) -> LostRecord {
+        LostRecord {
+            time: self.time(lost.time),
+            events: lost.events,
+            rescanned: lost.rescanned,
+        }
+    }
+
+    fn stopped(&self, stopped: &Stopped) -> StoppedRecord {
+        StoppedRecord {
+            time: self.time(stopped.time),
+            hangs: stopped.hangs,
+            resolved: stopped.resolved,
+            open: stopped.hangs.saturating_sub(stopped.resolved),
+            events: stopped.events,
+            lost_events: stopped.lost_events,
+            reason: stopped.reason.word(),
+        }
+    }
+
+    fn time(&self, time: Ktime) -> String {
+        let wall = UNIX_EPOCH + Duration::from_nanos(self.details.wall(time));
+        humantime::format_rfc3339_micros(wall).to_string()
+    }
+}
+
+fn fields(actor: Actor) -> ActorFields {
+    ActorFields {
+        pid: actor.process.pid,
+        tid: actor.tid,
+        comm: actor.comm.to_string(),
+    }
+}
+
+fn held(held: &HeldFd) -> FdObject {
+    FdObject {
+        fd: held.fd,
+        mode: held.mode.word(),
+        cloexec: held.cloexec,
+    }
+}
+
+fn frame(frame: Frame) -> FrameObject {
+    FrameObject {
+        kind: "native",
+        function: frame.function,
+        file: frame.file,
+        line: frame.line,
+        module: frame.module,
+        address: format!("{:#x}", frame.address),
+    }
+}
+
+fn freed_by(freed_by: FreedBy) -> FreedByObject {
+    FreedByObject {
+        pid: freed_by.pid,
+        comm: freed_by.comm.to_string(),
+        how: freed_by.how.word(),
+    }
+}
+
+fn milliseconds(nanoseconds: u64) -> u64 {
+    nanoseconds / 1_000_000
+}

@@ -1,0 +1,620 @@
+//! The view for people: a block for each hang that can be acted on without a
+//! manual, a line for what needs no more.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style as Paint};
+
+use super::{Style, page::Page, path, word::Word};
+use crate::{
+    event::Actor,
+    finding::{
+        Certainty, Confidence, Details, Finding, Frame, FreedBy, FreedHow, Hang, HeldFd, Holder,
+        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Verdict, Via,
+        ViaKind, What,
+    },
+    ids::{Comm, Fd, Ktime, Pid},
+};
+
+const PLAIN: Paint = Paint::new();
+const CERTAIN: Paint = AnsiColor::Red.on_default().bold();
+const LIKELY: Paint = AnsiColor::Yellow.on_default().bold();
+const RESOLVED: Paint = AnsiColor::Green.on_default();
+const LOST: Paint = AnsiColor::Yellow.on_default();
+
+/// So many frames show where the reader waits.
+const FRAMES: usize = 3;
+/// So many holders are told of at length; the others are only named.
+const HOLDERS: usize = 4;
+/// So many items of a list are shown; the others are only counted.
+const ITEMS: usize = 8;
+
+/// The block or line for `report`.
+pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> String {
+    let mut page = Page::new(style);
+    match report {
+        Report::Started(told) => started(&mut page, told),
+        Report::Finding(Finding::Hang(told)) => match told.verdict {
+            Verdict::Leaked => hang(&mut page, told, details),
+            Verdict::Waiting => waiting(&mut page, told),
+        },
+        Report::Finding(Finding::Update(told)) => update(&mut page, told, details),
+        Report::Finding(Finding::Resolved(told)) => resolved(&mut page, told),
+        Report::Lost(told) => lost(&mut page, told),
+        Report::Stopped(told) => stopped(&mut page, told),
+    }
+    page.into_text()
+}
+
+fn started(page: &mut Page, started: &Started) {
+    let watched = match started.watching.as_deref() {
+        None => "every process of this host".to_owned(),
+        Some([pid]) => format!("pid {pid} and its descendants"),
+        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
+    };
+    let threshold = duration(started.threshold);
+    page.headline(
+        PLAIN,
+        &format!("WATCHING {watched} for reads that hang for {threshold}"),
+    );
+    let Started {
+        backend,
+        version,
+        kernel,
+        arch,
+        ..
+    } = started;
+    page.row(
+        "backend",
+        &format!("{backend} (pipewatch {version}, Linux {kernel} {arch})"),
+    );
+    page.rows("limits", started.limits.iter().cloned());
+    page.gap();
+}
+
+fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    let (paint, doubt) = match hang.confidence {
+        Confidence::Certain => (CERTAIN, ""),
+        Confidence::Likely => (LIKELY, " (likely)"),
+    };
+    page.headline(
+        paint,
+        &format!(
+            "HANG #{}{doubt}: pid {} gets no end of file from {}: {}",
+            hang.id,
+            hang.reader.actor.process.pid,
+            call(hang),
+            withheld_by(hang),
+        ),
+    );
+    reader(page, hang, details);
+    page.row("pipe", &channel(hang, details));
+    holders(page, hang, details);
+    timeline(page, hang, details);
+    page.row(
+        "verdict",
+        &format!(
+            "{}, cause {}; {}, {}",
+            hang.verdict.word(),
+            hang.cause.word(),
+            hang.confidence.word(),
+            hang.certainty.word()
+        ),
+    );
+    page.row("why", &hang.why);
+    page.row("hint", &hang.hint);
+    page.gap();
+}
+
+fn waiting(page: &mut Page, hang: &Hang) {
+    page.headline(
+        PLAIN,
+        &format!(
+            "WAITING #{}, healthy: {} has waited {} in {}; {}",
+            hang.id,
+            actor(hang.reader.actor),
+            duration(hang.time.since(hang.reader.since)),
+            call(hang),
+            withheld_by(hang),
+        ),
+    );
+    page.row("why", &hang.why);
+    page.gap();
+}
+
+fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    page.headline(
+        match hang.confidence {
+            Confidence::Certain => CERTAIN,
+            Confidence::Likely => LIKELY,
+        },
+        &format!(
+            "UPDATE #{}: other holders; pid {} has waited {} in {}; {}",
+            hang.id,
+            hang.reader.actor.process.pid,
+            duration(hang.time.since(hang.reader.since)),
+            call(hang),
+            withheld_by(hang),
+        ),
+    );
+    holders(page, hang, details);
+    page.row("why", &hang.why);
+    page.gap();
+}
+
+fn resolved(page: &mut Page, resolved: &Resolved) {
+    let outcome = match resolved.outcome {
+        Outcome::Eof => "end of file",
+        Outcome::Data => "somebody wrote",
+        Outcome::Interrupted => "the call was interrupted",
+        Outcome::ReaderGone => "the reader is gone",
+    };
+    let head = format!(
+        "RESOLVED #{} after {}",
+        resolved.id,
+        duration(resolved.blocked)
+    );
+    let (freed, freed_briefly) = match resolved.freed_by {
+        None => (String::new(), String::new()),
+        Some(FreedBy { pid, comm, how }) => {
+            let (act, briefly) = match how {
+                FreedHow::Close => ("closed its copy", "closed it"),
+                FreedHow::Exit => ("ended", "ended"),
+                FreedHow::Exec => ("ran another program", "execed"),
+            };
+            (
+                format!(", {} {act}", process(comm, pid)),
+                format!(", pid {pid} {briefly}"),
+            )
+        }
+    };
+    let after = match resolved.outcome {
+        Outcome::Eof | Outcome::Data | Outcome::Interrupted => "went on from",
+        Outcome::ReaderGone => "was in",
+    };
+    let reader = format!("; {} {after} fd {}", actor(resolved.reader), resolved.fd);
+    page.one_line(
+        RESOLVED,
+        &[
+            format!("{head}: {outcome}{freed}{reader}"),
+            format!("{head}: {outcome}{freed}"),
+            format!("{head}: {outcome}{freed_briefly}"),
+            format!("{head}: {outcome}"),
+            head,
+        ],
+    );
+}
+
+fn lost(page: &mut Page, lost: &Lost) {
+    let remedy = if lost.rescanned {
+        "the kernel's tables have been read again"
+    } else {
+        "the kernel's tables have not been read again yet"
+    };
+    page.headline(
+        LOST,
+        &format!(
+            "LOST {}: hangs are still found, their history may have holes; {remedy}",
+            count(lost.events, "event", "events"),
+        ),
+    );
+}
+
+fn stopped(page: &mut Page, stopped: &Stopped) {
+    let reason = match stopped.reason {
+        Reason::Signal => "by a signal",
+        Reason::Duration => "at its time limit",
+        Reason::Hang => "at the first hang",
+        Reason::Ended => "as all watched ended",
+    };
+    let Stopped {
+        hangs,
+        resolved,
+        events,
+        lost_events,
+        ..
+    } = *stopped;
+    let open = hangs.saturating_sub(resolved);
+    page.headline(
+        PLAIN,
+        &format!(
+            "STOPPED {reason}: {}, {resolved} resolved, {open} open; {}, {lost_events} lost",
+            count(hangs, "hang", "hangs"),
+            count(events, "event", "events"),
+        ),
+    );
+}
+
+fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    let reader = &hang.reader;
+    let process = reader.actor.process;
+    page.row(
+        "reader",
+        &format!(
+            "{}, in {} since {} ({})",
+            actor(reader.actor),
+            call(hang),
+            clock_time(details.wall(reader.since)),
+            duration(hang.time.since(reader.since)),
+        ),
+    );
+    command(page, details.cmdline(process));
+    let stack = details.stack(process, reader.stack);
+    let told = stack.iter().skip(telling_frame(&stack)).take(FRAMES);
+    page.rows("where", told.filter_map(place));
+}
+
+fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
+    let arguments: Vec<String> = cmdline
+        .unwrap_or_default()
+        .into_iter()
+        .map(quoted)
+        .collect();
+    if !arguments.is_empty() {
+        page.shortened_row("", &arguments.join(" "));
+    }
+}
+
+/// An argument so that one can see where it begins and ends.
+fn quoted(argument: String) -> String {
+    if argument.is_empty() || argument.contains(char::is_whitespace) {
+        format!("'{argument}'")
+    } else {
+        argument
+    }
+}
+
+fn channel(hang: &Hang, details: &dyn Details) -> String {
+    let channel = &hang.channel;
+    let inode = channel.id.inode;
+    let name = match (channel.fifo, path(hang, details)) {
+        (false, _) => format!("pipe:[{inode}]"),
+        (true, None) => format!("FIFO, inode {inode}"),
+        (true, Some(path)) => format!("FIFO {path}, inode {inode}"),
+    };
+    let content = if channel.buffered {
+        "holds bytes"
+    } else {
+        "empty"
+    };
+    match channel.created {
+        Some(created) => format!("{name}, {content}; made by {}", actor(created.act.actor)),
+        None if channel.fifo => format!("{name}, {content}"),
+        None => format!("{name}, {content}; made before pipewatch looked"),
+    }
+}
+
+fn holders(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    let (told, named) = hang.holders.split_at(hang.holders.len().min(HOLDERS));
+    for told in told {
+        holder(page, told, hang, details);
+    }
+    if !named.is_empty() {
+        let names: Vec<String> = named
+            .iter()
+            .map(|other| process(other.comm, other.process.pid))
+            .collect();
+        page.row("holders", &format!("also {}", list("", "", &names)));
+    }
+}
+
+fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) {
+    page.row(
+        "holder",
+        &format!(
+            "{}, {}: {}",
+            process(holder.comm, holder.process.pid),
+            relation(holder, hang.reader.actor.process.pid),
+            ends(&holder.fds),
+        ),
+    );
+    command(page, details.cmdline(holder.process));
+    page.row("", &provenance(holder.via, hang, details));
+    page.row("", &use_of_copy(holder, hang.certainty));
+}
+
+fn relation(holder: &Holder, reader: Pid) -> String {
+    let word = match holder.relation {
+        Relation::Itself => return "the waiting process itself".to_owned(),
+        Relation::Child => return format!("child of pid {reader}"),
+        Relation::Descendant => "descendant",
+        Relation::Parent => "parent",
+        Relation::Ancestor => "ancestor",
+        Relation::Sibling => "sibling",
+        Relation::Unrelated => "no relative",
+    };
+    format!(
+        "{word} of pid {reader} (its own parent is pid {})",
+        holder.parent
+    )
+}
+
+/// Descriptors in words, the write ends first: they are what matters.
+fn ends(fds: &[HeldFd]) -> String {
+    let (writing, reading): (Vec<&HeldFd>, Vec<&HeldFd>) =
+        fds.iter().partition(|held| held.mode.write);
+    let words: Vec<String> = writing
+        .into_iter()
+        .chain(reading)
+        .map(|held| {
+            let end = match (held.mode.read, held.mode.write) {
+                (true, true) => "both ends",
+                (false, true) => "write end",
+                (_, false) => "read end",
+            };
+            format!("{end} fd {}", held.fd)
+        })
+        .collect();
+    list("", "", &words)
+}
+
+/// How and when a holder came by its end, and in which code.
+fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
+    let (way, by) = match via.kind {
+        ViaKind::Fork => ("inherited by fork", "made by"),
+        ViaKind::Exec => ("kept across exec", "by"),
+        ViaKind::Dup => ("duplicated from another descriptor", "by"),
+        ViaKind::Created => ("made the pipe itself", "as"),
+        ViaKind::Unknown => return "how it came by it was not seen".to_owned(),
+    };
+    let Some(act) = via.act else {
+        return format!("{way}, before pipewatch looked");
+    };
+    let moment = match hang.channel.created {
+        Some(created) if via.kind != ViaKind::Created => {
+            format!(
+                "{} after the pipe was made",
+                duration(act.time.since(created.act.time))
+            )
+        }
+        Some(_) | None => relative_to_wait(act.time, hang.reader.since),
+    };
+    let stack = details.stack(act.actor.process, act.stack);
+    format!("{way}, {by} {}, {moment}{}", actor(act.actor), at(&stack))
+}
+
+/// Whether a holder did anything with its end, and what could have taken it
+/// away.
+fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
+    let cloexec = holder
+        .fds
+        .iter()
+        .any(|held| held.mode.write && held.cloexec);
+    let inherited = holder.via.kind == ViaKind::Fork;
+    let mut words = vec![match (holder.used, certainty) {
+        (true, _) => "has used its copy",
+        (false, Certainty::Exact) => "never used its copy",
+        (false, Certainty::Inferred) => "was not seen to use its copy",
+    }];
+    if holder.stopped {
+        words.push("is stopped");
+    }
+    if holder.execed {
+        words.push("has exec'ed since");
+    } else if inherited && cloexec {
+        words.push("close-on-exec is set, which does not help: it has not exec'ed");
+    } else if inherited {
+        words.push("has not exec'ed");
+    }
+    words.join("; ")
+}
+
+/// What happened, at times relative to the beginning of the wait.
+fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    let since = hang.reader.since;
+    let mut rows: Vec<(String, String)> = hang
+        .timeline
+        .iter()
+        .map(|step| (offset(step.act.time, since), happening(step, hang, details)))
+        .collect();
+    rows.push((offset(hang.time, since), "now: still waiting".to_owned()));
+    let columns = rows
+        .iter()
+        .map(|(time, _)| time.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (index, (time, text)) in rows.iter().enumerate() {
+        let label = if index == 0 { "timeline" } else { "" };
+        page.hanging_row(label, &format!("{time:>columns$}  "), text);
+    }
+}
+
+fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
+    let Step { act, what, fds } = step;
+    let fds = if fds.is_empty() {
+        "its ends".to_owned()
+    } else {
+        list("fd", "fds", fds)
+    };
+    let doer = step_actor(step, hang);
+    let deed = match what {
+        What::Pipe => format!("makes the pipe: {fds}"),
+        What::Fork { child } => format!("forks pid {child}, which inherits {fds}"),
+        What::Exec => format!("runs a new program, which keeps {fds}"),
+        What::Dup => format!("duplicates {fds}"),
+        What::Close => format!("closes {fds}"),
+        What::Read(call) => return format!("{doer} begins to wait: {} of {fds}", call.word()),
+    };
+    // A holder's row already tells the place of the act that made it one.
+    let told = hang
+        .holders
+        .iter()
+        .any(|holder| holder.via.act == Some(*act));
+    let stack = if told {
+        Vec::new()
+    } else {
+        details.stack(act.actor.process, act.stack)
+    };
+    format!("{doer} {deed}{}", at(&stack))
+}
+
+/// The thread that took a step; of the waiting process, which is named above,
+/// no more than that.
+fn step_actor(step: &Step, hang: &Hang) -> String {
+    let doer = step.act.actor;
+    if doer.process == hang.reader.actor.process {
+        thread(doer)
+    } else {
+        actor(doer)
+    }
+}
+
+/// Who keeps the wait from ending.
+fn withheld_by(hang: &Hang) -> String {
+    match hang.holders.as_slice() {
+        [] => "nobody holds the write end any more".to_owned(),
+        [holder] => {
+            let writing: Vec<Fd> = holder
+                .fds
+                .iter()
+                .filter(|held| held.mode.write)
+                .map(|held| held.fd)
+                .collect();
+            format!(
+                "{} holds the write end, {}",
+                process(holder.comm, holder.process.pid),
+                list("fd", "fds", &writing)
+            )
+        }
+        [holder, others @ ..] => format!(
+            "{} and {} hold the write end",
+            process(holder.comm, holder.process.pid),
+            count(others.len() as u64, "other process", "other processes")
+        ),
+    }
+}
+
+/// The call waited in, as strace would begin it.
+fn call(hang: &Hang) -> String {
+    format!("{}({})", hang.reader.call.word(), hang.reader.fd)
+}
+
+fn process(comm: Comm, pid: Pid) -> String {
+    format!("{comm} (pid {pid})")
+}
+
+fn thread(actor: Actor) -> String {
+    if actor.tid.0 == actor.process.pid.0 {
+        process(actor.comm, actor.process.pid)
+    } else {
+        format!("thread {} ({})", actor.tid, actor.comm)
+    }
+}
+
+fn actor(actor: Actor) -> String {
+    if actor.tid.0 == actor.process.pid.0 {
+        thread(actor)
+    } else {
+        format!("{} of pid {}", thread(actor), actor.process.pid)
+    }
+}
+
+/// The place in the code a stack tells, to be put behind what was done there.
+fn at(stack: &[Frame]) -> String {
+    stack
+        .get(telling_frame(stack))
+        .and_then(place)
+        .map_or_else(String::new, |place| format!(", at {place}"))
+}
+
+/// Index of the frame that says most to the program's author: the innermost
+/// with a source line, or at least outside the C library.
+fn telling_frame(stack: &[Frame]) -> usize {
+    let own = |frame: &Frame| !in_c_library(frame) && frame.function.is_some();
+    let with_line = stack
+        .iter()
+        .position(|frame| own(frame) && frame.line.is_some());
+    with_line
+        .or_else(|| stack.iter().position(own))
+        .unwrap_or(0)
+}
+
+fn in_c_library(frame: &Frame) -> bool {
+    let module = frame.module.as_deref().unwrap_or_default();
+    let name = module.rsplit('/').next().unwrap_or_default();
+    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl"]
+        .iter()
+        .any(|library| name.starts_with(library))
+}
+
+fn place(frame: &Frame) -> Option<String> {
+    let source = match (&frame.file, frame.line, &frame.module) {
+        (Some(file), Some(line), _) => Some(format!("{file}:{line}")),
+        (Some(file), None, _) => Some(file.clone()),
+        (None, _, Some(module)) => Some(format!("in {module}")),
+        (None, _, None) => None,
+    };
+    match (&frame.function, source) {
+        (Some(function), Some(source)) => Some(format!("{function} ({source})")),
+        (Some(function), None) => Some(function.clone()),
+        (None, source) => source,
+    }
+}
+
+/// A list as a sentence has it, with the word for one or for many before it.
+fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
+    let mut words: Vec<String> = items.iter().take(ITEMS).map(ToString::to_string).collect();
+    if items.len() > ITEMS {
+        words.push(format!("{} more", items.len() - ITEMS));
+    }
+    let word = if items.len() == 1 { one } else { many };
+    let text = match words.split_last() {
+        None => return String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
+    };
+    if word.is_empty() {
+        text
+    } else {
+        format!("{word} {text}")
+    }
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn clock_time(wall: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(wall)).to_string()
+}
+
+fn relative_to_wait(time: Ktime, wait: Ktime) -> String {
+    if time <= wait {
+        format!("{} before the wait began", duration(wait.since(time)))
+    } else {
+        format!("{} after the wait began", duration(time.since(wait)))
+    }
+}
+
+/// A moment as its distance from the beginning of the wait.
+fn offset(time: Ktime, wait: Ktime) -> String {
+    match time.cmp(&wait) {
+        std::cmp::Ordering::Less => format!("-{}", duration(wait.since(time))),
+        std::cmp::Ordering::Equal => "0 s".to_owned(),
+        std::cmp::Ordering::Greater => format!("+{}", duration(time.since(wait))),
+    }
+}
+
+/// A duration for people: two figures or so, never rounded up.
+fn duration(nanoseconds: u64) -> String {
+    let micros = nanoseconds / 1_000;
+    let millis = micros / 1_000;
+    let seconds = millis / 1_000;
+    let minutes = seconds / 60;
+    let hours = minutes / 60;
+    if millis == 0 {
+        format!("{micros} µs")
+    } else if seconds == 0 {
+        format!("{millis} ms")
+    } else if seconds < 10 {
+        format!("{seconds}.{} s", millis / 100 % 10)
+    } else if minutes == 0 {
+        format!("{seconds} s")
+    } else if hours == 0 {
+        format!("{minutes} min {} s", seconds % 60)
+    } else if hours < 24 {
+        format!("{hours} h {} min", minutes % 60)
+    } else {
+        format!("{} d {} h", hours / 24, hours % 24)
+    }
+}

@@ -1,0 +1,149 @@
+//! The words that the output contract (docs/output.md) has for the values of a
+//! finding.
+
+use crate::{
+    event::{Call, Mode},
+    finding::{
+        Cause, Certainty, Channel, Confidence, FreedHow, Outcome, Reason, Relation, Verdict,
+        ViaKind, What,
+    },
+};
+
+/// A value the contract has a word for.
+pub(super) trait Word {
+    /// That word.
+    fn word(self) -> &'static str;
+}
+
+impl Word for Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Leaked => "leaked",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+impl Word for Cause {
+    fn word(self) -> &'static str {
+        match self {
+            Self::ForkRace => "fork-race",
+            Self::Fork => "fork",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Word for Confidence {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+impl Word for Certainty {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Inferred => "inferred",
+        }
+    }
+}
+
+impl Word for &Channel {
+    fn word(self) -> &'static str {
+        if self.fifo { "fifo" } else { "pipe" }
+    }
+}
+
+impl Word for ViaKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Exec => "exec",
+            Self::Dup => "dup",
+            Self::Created => "created",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Word for Relation {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Itself => "self",
+            Self::Child => "child",
+            Self::Descendant => "descendant",
+            Self::Parent => "parent",
+            Self::Ancestor => "ancestor",
+            Self::Sibling => "sibling",
+            Self::Unrelated => "unrelated",
+        }
+    }
+}
+
+impl Word for What {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe2",
+            Self::Fork { .. } => "fork",
+            Self::Exec => "exec",
+            Self::Dup => "dup",
+            Self::Close => "close",
+            Self::Read(call) => call.word(),
+        }
+    }
+}
+
+impl Word for Call {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Readv => "readv",
+        }
+    }
+}
+
+impl Word for Mode {
+    fn word(self) -> &'static str {
+        match (self.read, self.write) {
+            (true, true) => "rw",
+            (false, true) => "w",
+            (_, false) => "r",
+        }
+    }
+}
+
+impl Word for Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Eof => "eof",
+            Self::Data => "data",
+            Self::Interrupted => "interrupted",
+            Self::ReaderGone => "reader-gone",
+        }
+    }
+}
+
+impl Word for FreedHow {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::Exit => "exit",
+            Self::Exec => "exec",
+        }
+    }
+}
+
+impl Word for Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Duration => "duration",
+            Self::Hang => "hang",
+            Self::Ended => "ended",
+        }
+    }
+}

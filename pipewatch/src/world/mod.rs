@@ -1,0 +1,393 @@
+//! What history says: who lives, which fd table holds which pipe end, and how
+//! it came there. Fed by events, and by the kernel's tables for what came
+//! before; it never decides anything.
+//!
+//! Events may repeat what a snapshot showed already (both are taken while the
+//! host goes on), so every change is one that can be made twice.
+
+mod pipe;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::{
+    pipe::Pipe,
+    table::{Intent, Provenance, Sign, Slot, Table},
+};
+use self::table::Walk;
+use crate::{
+    event::{Actor, End, Event, Fact, Mode, Snapshot},
+    finding::{Act, Created, Step, ViaKind, What},
+    ids::{Fd, FileId, Ktime, PipeId, ProcKey, TableId, Tid},
+};
+
+/// A live thread.
+#[derive(Clone, Copy, Debug)]
+struct Thread {
+    process: ProcKey,
+    table: TableId,
+}
+
+/// The watched part of the host.
+#[derive(Debug, Default)]
+pub struct World {
+    threads: BTreeMap<Tid, Thread>,
+    processes: BTreeMap<ProcKey, BTreeSet<Tid>>,
+    tables: BTreeMap<TableId, Table>,
+    pipes: BTreeMap<PipeId, Pipe>,
+    /// Pipes whose holders changed since [`World::take_changed`].
+    changed: BTreeSet<PipeId>,
+}
+
+impl World {
+    /// The fd table, if a watched thread uses it.
+    pub fn table(&self, id: TableId) -> Option<&Table> {
+        self.tables.get(&id)
+    }
+
+    /// What is remembered of a pipe.
+    pub fn pipe(&self, id: PipeId) -> Option<&Pipe> {
+        self.pipes.get(&id)
+    }
+
+    /// The same, to note what a judgement learned.
+    pub fn pipe_mut(&mut self, id: PipeId) -> Option<&mut Pipe> {
+        self.pipes.get_mut(&id)
+    }
+
+    /// Whether a thread of the process is known to live.
+    pub fn lives(&self, process: ProcKey) -> bool {
+        self.processes.contains_key(&process)
+    }
+
+    /// Whether nothing watched lives.
+    pub fn is_empty(&self) -> bool {
+        self.threads.is_empty()
+    }
+
+    /// Pipes whose holders changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<PipeId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Takes over what the kernel's tables show of watched processes: at the
+    /// beginning, and after events were lost. What is known of a descriptor
+    /// that is still the same is kept.
+    pub fn adopt(&mut self, snapshot: &Snapshot, watched: impl Fn(ProcKey) -> bool) {
+        let mut known = std::mem::take(&mut self.tables);
+        self.threads.clear();
+        self.processes.clear();
+        for pipe in self.pipes.values_mut() {
+            pipe.slots = 0;
+        }
+        for row in snapshot.tasks.iter().filter(|row| watched(row.actor.process)) {
+            self.add_thread(row.actor, row.table);
+        }
+        for row in snapshot.ends.iter().filter(|row| watched(row.actor.process)) {
+            let old = known
+                .get_mut(&row.table)
+                .and_then(|table| table.slots.remove(&row.end.fd))
+                .filter(|slot| slot.end.file == row.end.file);
+            let (via, intent) = match old {
+                Some(slot) => (slot.via, slot.intent),
+                None => (Provenance::unknown(), None),
+            };
+            self.insert(row.table, Slot { end: row.end, via, intent });
+        }
+        self.pipes.retain(|_, pipe| pipe.slots > 0);
+    }
+
+    /// Applies an event.
+    pub fn apply(&mut self, event: &Event) {
+        let Event { time, actor, table, .. } = *event;
+        let act = |stack| Act { time, actor, stack };
+        match event.fact {
+            Fact::Fork { child, child_tid, child_table, stack } => {
+                self.add_thread(actor, table);
+                if child_table != table {
+                    self.drop_table(child_table, act(stack));
+                    let before = self.copy_of(table);
+                    self.begin_walk(child_table, Some(ViaKind::Fork), act(stack), before, false);
+                }
+                self.add_thread(Actor { process: child, tid: child_tid, ..actor }, child_table);
+            }
+            Fact::Exec => {
+                self.keep_only(actor);
+                self.renew_table(actor, table, Some(ViaKind::Exec), act(None));
+            }
+            Fact::Unshare => self.renew_table(actor, table, None, act(None)),
+            Fact::Entry { table, end } => self.entry(table, end),
+            Fact::Walked { table, .. } => self.end_walk(table),
+            Fact::Exit { last } => {
+                self.remove_thread(actor.tid, act(None));
+                if last {
+                    self.remove_process(actor.process, act(None));
+                }
+            }
+            Fact::Create { read, write_fd, write_file, stack } => {
+                self.add_thread(actor, table);
+                self.create(table, read, write_fd, write_file, act(stack));
+            }
+            Fact::Close { end, .. } => self.close(table, end.fd, Some(end.head), act(None)),
+            Fact::CloseRange { first, last, mark_only } => {
+                self.close_range(table, first, last, mark_only, act(None));
+            }
+            Fact::Dup { end, from, stack } => {
+                self.add_thread(actor, table);
+                self.duplicate(table, end, from, act(stack));
+            }
+            Fact::SetCloexec { end } => self.set_cloexec(table, end, actor.process),
+            Fact::Wake { .. } => {}
+        }
+    }
+
+    /// Notes that a thread lives and uses a table: its first event, or its
+    /// first after it got another table.
+    fn add_thread(&mut self, actor: Actor, table: TableId) {
+        let thread = Thread { process: actor.process, table };
+        let old = self.threads.insert(actor.tid, thread);
+        if old.is_some_and(|old| old.process == actor.process && old.table == table) {
+            return;
+        }
+        self.tables.entry(table).or_default().users += 1;
+        self.processes.entry(actor.process).or_default().insert(actor.tid);
+        if let Some(old) = old {
+            // Its id may have been reused without its end being seen.
+            if old.process != actor.process {
+                self.leave_process(old.process, actor.tid);
+            }
+            self.leave_table(old.table, Act { time: Ktime::default(), actor, stack: None });
+        }
+    }
+
+    fn remove_thread(&mut self, tid: Tid, act: Act) {
+        if let Some(thread) = self.threads.remove(&tid) {
+            self.leave_process(thread.process, tid);
+            self.leave_table(thread.table, act);
+        }
+    }
+
+    fn leave_process(&mut self, process: ProcKey, tid: Tid) {
+        if let Some(tids) = self.processes.get_mut(&process) {
+            tids.remove(&tid);
+            if tids.is_empty() {
+                self.processes.remove(&process);
+            }
+        }
+    }
+
+    fn remove_process(&mut self, process: ProcKey, act: Act) {
+        for tid in self.processes.get(&process).cloned().unwrap_or_default() {
+            self.remove_thread(tid, act);
+        }
+    }
+
+    /// After an exec only the actor is left of its process, by the id of the
+    /// group leader.
+    fn keep_only(&mut self, actor: Actor) {
+        for tid in self.processes.get(&actor.process).cloned().unwrap_or_default() {
+            if tid != actor.tid {
+                self.remove_thread(tid, Act { time: Ktime::default(), actor, stack: None });
+            }
+        }
+    }
+
+    fn leave_table(&mut self, id: TableId, act: Act) {
+        let Some(table) = self.tables.get_mut(&id) else { return };
+        table.users = table.users.saturating_sub(1);
+        if table.users == 0 {
+            self.drop_table(id, act);
+        }
+    }
+
+    /// Forgets a table; whatever it held is closed by that.
+    fn drop_table(&mut self, id: TableId, act: Act) {
+        self.abandon_walk(id, act);
+        let Some(table) = self.tables.remove(&id) else { return };
+        for slot in table.slots.into_values() {
+            self.note_release(&slot, None, act);
+            self.forget(slot.end.pipe);
+        }
+    }
+
+    fn copy_of(&self, id: TableId) -> BTreeMap<Fd, Slot> {
+        self.tables.get(&id).map(|table| table.slots.clone()).unwrap_or_default()
+    }
+
+    /// The contents of the actor's own table are about to be reported. It is
+    /// another one than before if the actor had shared that with others.
+    fn renew_table(&mut self, actor: Actor, id: TableId, kind: Option<ViaKind>, act: Act) {
+        let former = self.threads.get(&actor.tid).map_or(id, |thread| thread.table);
+        let own = former == id;
+        let before = if own {
+            self.abandon_walk(id, act);
+            let table = self.tables.get_mut(&id);
+            table.map(|table| std::mem::take(&mut table.slots)).unwrap_or_default()
+        } else {
+            let copy = self.copy_of(former);
+            self.drop_table(id, act);
+            copy
+        };
+        self.begin_walk(id, kind, act, before, own);
+        self.add_thread(actor, id);
+    }
+
+    fn begin_walk(
+        &mut self,
+        id: TableId,
+        kind: Option<ViaKind>,
+        act: Act,
+        before: BTreeMap<Fd, Slot>,
+        own: bool,
+    ) {
+        self.tables.entry(id).or_default().walk = Some(Walk { kind, act, before, own });
+    }
+
+    fn entry(&mut self, id: TableId, end: End) {
+        let Some(walk) = self.tables.get_mut(&id).and_then(|table| table.walk.as_mut()) else {
+            // The walk's beginning was lost.
+            self.insert(id, Slot { end, via: Provenance::unknown(), intent: None });
+            return;
+        };
+        let former = walk.before.get(&end.fd).filter(|slot| slot.end.file == end.file);
+        let intent = former.and_then(|slot| slot.intent);
+        let from = former.map(|slot| slot.via.clone());
+        let via = match walk.kind {
+            Some(kind) => Provenance::seen(kind, walk.act, from),
+            None => from.unwrap_or_else(Provenance::unknown),
+        };
+        self.insert(id, Slot { end, via, intent });
+    }
+
+    fn end_walk(&mut self, id: TableId) {
+        let Some(walk) = self.tables.get_mut(&id).and_then(|table| table.walk.take()) else {
+            return;
+        };
+        if !walk.own {
+            return;
+        }
+        for (fd, slot) in walk.before {
+            let kept = self.tables.get(&id).and_then(|table| table.slot(fd));
+            if kept.is_none_or(|kept| kept.end.file != slot.end.file) {
+                self.note_release(&slot, None, walk.act);
+            }
+            self.forget(slot.end.pipe);
+        }
+    }
+
+    /// A walk that will not be completed: what it was to confirm counts as gone.
+    fn abandon_walk(&mut self, id: TableId, act: Act) {
+        let walk = self.tables.get_mut(&id).and_then(|table| table.walk.take());
+        for slot in walk.filter(|walk| walk.own).into_iter().flat_map(|walk| walk.before.into_values()) {
+            self.note_release(&slot, None, act);
+            self.forget(slot.end.pipe);
+        }
+    }
+
+    fn create(
+        &mut self,
+        table: TableId,
+        read: End,
+        write_fd: Fd,
+        write_file: Option<FileId>,
+        act: Act,
+    ) {
+        let pipe = self.pipes.entry(read.pipe).or_default();
+        pipe.created = Some(Created { act, fds: [read.fd, write_fd] });
+        let via = Provenance::seen(ViaKind::Created, act, None);
+        self.insert(table, Slot { end: read, via: via.clone(), intent: None });
+        if let Some(file) = write_file {
+            let mode = Mode { read: false, write: true };
+            let end = End { fd: write_fd, file, mode, ..read };
+            self.insert(table, Slot { end, via, intent: None });
+        }
+    }
+
+    fn duplicate(&mut self, table: TableId, end: End, from: Fd, act: Act) {
+        let source = self.tables.get(&table).and_then(|table| table.slot(from)).cloned();
+        let via = Provenance::seen(ViaKind::Dup, act, source.map(|slot| slot.via));
+        self.insert(table, Slot { end, via, intent: None });
+        self.sign(table, end.pipe, Sign::Duplicated, act.actor.process);
+    }
+
+    fn set_cloexec(&mut self, table: TableId, end: End, by: ProcKey) {
+        let slot = self.tables.get_mut(&table).and_then(|table| table.slots.get_mut(&end.fd));
+        let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else { return };
+        let cleared = slot.end.cloexec && !end.cloexec;
+        slot.end.cloexec = end.cloexec;
+        if cleared && end.mode.write {
+            self.sign(table, end.pipe, Sign::KeptForExec, by);
+        }
+    }
+
+    fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
+        let slot = self.tables.get_mut(&table).and_then(|table| table.slots.remove(&fd));
+        let Some(slot) = slot else { return };
+        let pipe = slot.end.pipe;
+        if let Some(pipe) = self.pipes.get_mut(&pipe).filter(|_| slot.end.mode.write) {
+            pipe.close(Step { act, what: What::Close, fds: vec![fd] });
+        }
+        if slot.end.mode.read && !slot.end.mode.write {
+            self.sign(table, pipe, Sign::ClosedOther, act.actor.process);
+        }
+        self.note_release(&slot, head, act);
+        self.forget(pipe);
+    }
+
+    fn close_range(&mut self, id: TableId, first: Fd, last: Fd, mark_only: bool, act: Act) {
+        if first > last {
+            return;
+        }
+        let Some(table) = self.tables.get_mut(&id) else { return };
+        if mark_only {
+            for (_, slot) in table.slots.range_mut(first..=last) {
+                slot.end.cloexec = true;
+            }
+            return;
+        }
+        let fds: Vec<Fd> = table.slots.range(first..=last).map(|(fd, _)| *fd).collect();
+        for fd in fds {
+            self.close(id, fd, None, act);
+        }
+    }
+
+    fn sign(&mut self, table: TableId, pipe: PipeId, sign: Sign, by: ProcKey) {
+        if let Some(table) = self.tables.get_mut(&table) {
+            table.sign(pipe, Intent { sign, by });
+        }
+    }
+
+    /// A write end is gone from a table. If it was held by somebody meant to
+    /// write, whoever is left may be an heir that never will.
+    fn note_release(&mut self, slot: &Slot, head: Option<u32>, act: Act) {
+        if !slot.end.mode.write {
+            return;
+        }
+        let Some(pipe) = self.pipes.get_mut(&slot.end.pipe) else { return };
+        let made = pipe.created.is_some_and(|created| created.act.actor.process == act.actor.process);
+        if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
+            pipe.release(act.time, head);
+        }
+    }
+
+    fn insert(&mut self, table: TableId, slot: Slot) {
+        let id = slot.end.pipe;
+        self.changed.insert(id);
+        self.pipes.entry(id).or_default().slots += 1;
+        let slots = &mut self.tables.entry(table).or_default().slots;
+        if let Some(old) = slots.insert(slot.end.fd, slot) {
+            self.forget(old.end.pipe);
+        }
+    }
+
+    /// One descriptor less refers to the pipe; without any it is gone.
+    fn forget(&mut self, id: PipeId) {
+        self.changed.insert(id);
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.slots = pipe.slots.saturating_sub(1);
+            if pipe.slots == 0 {
+                self.pipes.remove(&id);
+            }
+        }
+    }
+}

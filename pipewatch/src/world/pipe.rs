@@ -1,0 +1,57 @@
+//! Pipes: what is remembered of one as long as anybody watched holds an end.
+
+use std::collections::VecDeque;
+
+use crate::{
+    finding::{Created, Step},
+    ids::Ktime,
+};
+
+/// How many closes are remembered; older ones go first.
+const CLOSES: usize = 16;
+
+/// A pipe or FIFO.
+#[derive(Clone, Debug, Default)]
+pub struct Pipe {
+    /// How it was made, if seen.
+    pub created: Option<Created>,
+    /// Watched descriptors that refer to it.
+    pub(super) slots: usize,
+    /// The latest closes of a write end, by a call.
+    pub closes: VecDeque<Step>,
+    /// When somebody meant to write last let go of a write end, if ever.
+    pub released: Option<Ktime>,
+    /// `pipe->head` when first seen after that.
+    pub(super) head_at_release: Option<u32>,
+    /// Heirs have written since.
+    answered: bool,
+}
+
+impl Pipe {
+    pub(super) fn close(&mut self, step: Step) {
+        if self.closes.len() == CLOSES {
+            self.closes.pop_front();
+        }
+        self.closes.push_back(step);
+    }
+
+    pub(super) fn release(&mut self, time: Ktime, head: Option<u32>) {
+        self.released = Some(time);
+        self.head_at_release = head;
+    }
+
+    /// Takes note of `pipe->head`, in case the last release did not tell it.
+    pub fn see_head(&mut self, head: u32) {
+        if self.released.is_some() && self.head_at_release.is_none() {
+            self.head_at_release = Some(head);
+        }
+    }
+
+    /// Only heirs are left to write: whether one has, now or before, given the
+    /// present `pipe->head`.
+    pub fn heirs_answered(&mut self, head: u32) -> bool {
+        self.see_head(head);
+        self.answered |= self.head_at_release.is_some_and(|before| before != head);
+        self.answered
+    }
+}

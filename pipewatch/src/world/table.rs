@@ -1,0 +1,113 @@
+//! Fd tables: which pipe ends a process holds, and how it came by each.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use crate::{
+    event::End,
+    finding::{Act, ViaKind},
+    ids::{Fd, PipeId, ProcKey},
+};
+
+/// How a descriptor came to be where it is: the last act, and what went
+/// before. The chain ends at the pipe's creation, or where nobody looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// What kind of act.
+    pub kind: ViaKind,
+    /// When and by whom, if seen.
+    pub act: Option<Act>,
+    /// What it was copied or kept from, if known.
+    pub from: Option<Rc<Provenance>>,
+}
+
+impl Provenance {
+    /// Of a descriptor that was there before anybody looked.
+    pub fn unknown() -> Rc<Self> {
+        Rc::new(Self { kind: ViaKind::Unknown, act: None, from: None })
+    }
+
+    /// By an act that was seen.
+    pub fn seen(kind: ViaKind, act: Act, from: Option<Rc<Self>>) -> Rc<Self> {
+        Rc::new(Self { kind, act: Some(act), from })
+    }
+
+    /// This act, the one before, and so on.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |link| link.from.as_deref())
+    }
+}
+
+/// By what a process showed that it knows an end and means to use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It duplicated the end to a number of its choice.
+    Duplicated,
+    /// It cleared close-on-exec, so that a new program has the end.
+    KeptForExec,
+    /// It closed its copy of the other end by a call of its own.
+    ClosedOther,
+}
+
+/// A sign, and the process that gave it, which a forked heir is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// What it did.
+    pub sign: Sign,
+    /// Who.
+    pub by: ProcKey,
+}
+
+/// One descriptor of a table.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// What it refers to.
+    pub end: End,
+    /// How it came to be here.
+    pub via: Rc<Provenance>,
+    /// Whether it was put to use, here or before it was inherited.
+    pub intent: Option<Intent>,
+}
+
+/// A report of a table's contents that is not complete yet.
+#[derive(Clone, Debug)]
+pub(super) struct Walk {
+    /// The act that made the contents what they are; `None` if it changed
+    /// nothing but the table they are in.
+    pub(super) kind: Option<ViaKind>,
+    pub(super) act: Act,
+    /// What the table, or the one it is a copy of, held before.
+    pub(super) before: BTreeMap<Fd, Slot>,
+    /// The former contents are this table's own, so that what is not reported
+    /// again is gone.
+    pub(super) own: bool,
+}
+
+/// An fd table, as far as it concerns pipes.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// How many threads use it.
+    pub(super) users: u32,
+    pub(super) slots: BTreeMap<Fd, Slot>,
+    pub(super) walk: Option<Walk>,
+}
+
+impl Table {
+    /// The descriptor, if it refers to a pipe.
+    pub fn slot(&self, fd: Fd) -> Option<&Slot> {
+        self.slots.get(&fd)
+    }
+
+    /// All descriptors of one pipe.
+    pub fn of_pipe(&self, pipe: PipeId) -> impl Iterator<Item = &Slot> {
+        self.slots.values().filter(move |slot| slot.end.pipe == pipe)
+    }
+
+    /// Notes a sign that concerns the write ends of a pipe.
+    pub(super) fn sign(&mut self, pipe: PipeId, intent: Intent) {
+        for slot in self.slots.values_mut() {
+            if slot.end.pipe == pipe && slot.end.mode.write {
+                slot.intent = Some(intent);
+            }
+        }
+    }
+}
