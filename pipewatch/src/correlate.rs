@@ -13,7 +13,7 @@ use crate::{
         Act, Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step,
         Verdict, Via, ViaKind, What,
     },
-    ids::{Ktime, Pid, PipeId, ProcKey, TableId, Tid},
+    ids::{Fd, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     world::{Pipe, Provenance, Sign, Slot, World},
 };
 
@@ -30,12 +30,29 @@ impl<'a> Evidence<'a> {
     /// tells that events were lost.
     pub fn new(snapshot: &'a Snapshot, own: Pid, lossy: bool) -> Self {
         let mut ends: BTreeMap<PipeId, Vec<&EndRow>> = BTreeMap::new();
-        for row in snapshot.ends.iter().filter(|row| row.actor.process.pid != own) {
+        for row in snapshot
+            .ends
+            .iter()
+            .filter(|row| row.actor.process.pid != own)
+        {
             ends.entry(row.end.pipe).or_default().push(row);
         }
-        let tasks = snapshot.tasks.iter().map(|row| (row.actor.tid, row)).collect();
-        let parents = snapshot.tasks.iter().map(|row| (row.actor.process.pid, row.parent)).collect();
-        Self { ends, tasks, parents, lossy }
+        let tasks = snapshot
+            .tasks
+            .iter()
+            .map(|row| (row.actor.tid, row))
+            .collect();
+        let parents = snapshot
+            .tasks
+            .iter()
+            .map(|row| (row.actor.process.pid, row.parent))
+            .collect();
+        Self {
+            ends,
+            tasks,
+            parents,
+            lossy,
+        }
     }
 
     /// The thread, if it still exists.
@@ -52,8 +69,10 @@ impl<'a> Evidence<'a> {
     fn ancestors(&self, pid: Pid) -> impl Iterator<Item = Pid> {
         // Rows are read one after the other, so that reparenting could show a
         // loop; no real line of ancestors is this long.
-        std::iter::successors(self.parents.get(&pid).copied(), |pid| self.parents.get(pid).copied())
-            .take(1000)
+        std::iter::successors(self.parents.get(&pid).copied(), |pid| {
+            self.parents.get(pid).copied()
+        })
+        .take(1000)
     }
 
     fn relation(&self, holder: Pid, reader: Pid) -> Relation {
@@ -68,7 +87,9 @@ impl<'a> Evidence<'a> {
             Relation::Descendant
         } else if self.ancestors(reader).any(|pid| pid == holder) {
             Relation::Ancestor
-        } else if parent_of(holder).is_some_and(|pid| pid.0 > 1) && parent_of(holder) == parent_of(reader) {
+        } else if parent_of(holder).is_some_and(|pid| pid.0 > 1)
+            && parent_of(holder) == parent_of(reader)
+        {
             Relation::Sibling
         } else {
             Relation::Unrelated
@@ -171,11 +192,19 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     }
     let mut found = find_holders(wait, rows, evidence, world);
     let idle = |found: &Found| matches!(found.role, Role::IdleHeir { .. });
-    let seen: BTreeSet<_> = rows.iter().filter(|r| r.end.mode.write).map(|r| r.end.file).collect();
+    let seen: BTreeSet<_> = rows
+        .iter()
+        .filter(|r| r.end.mode.write)
+        .map(|r| r.end.file)
+        .collect();
     // A writer that no table shows may be anybody's.
     let complete = seen.len() as u32 == row.writers;
     let mut leaked = complete && !found.is_empty() && found.iter().all(idle);
-    if leaked && world.pipe_mut(id).is_some_and(|pipe| pipe.heirs_answered(row.end.head)) {
+    if leaked
+        && world
+            .pipe_mut(id)
+            .is_some_and(|pipe| pipe.heirs_answered(row.end.head))
+    {
         leaked = false;
         for found in &mut found {
             found.role = Role::Answers;
@@ -193,15 +222,27 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         since: wait.sleep.since,
         stack: wait.sleep.stack,
     };
-    let channel = Channel { id, fifo: wait.sleep.end.fifo, buffered: false, created };
-    let known = created.is_some() && found.iter().all(|f| f.via.as_ref().is_some_and(|v| seen_whole(v)));
+    let channel = Channel {
+        id,
+        fifo: wait.sleep.end.fifo,
+        buffered: false,
+        created,
+    };
+    let known = created.is_some()
+        && found
+            .iter()
+            .all(|f| f.via.as_ref().is_some_and(|v| seen_whole(v)));
     let exact = known && !evidence.lossy;
     let timeline = timeline(&reader, pipe, &found);
     let mut judgement = Judgement {
         verdict: Verdict::Waiting,
         cause: Cause::Unknown,
         confidence: Confidence::Likely,
-        certainty: if exact { Certainty::Exact } else { Certainty::Inferred },
+        certainty: if exact {
+            Certainty::Exact
+        } else {
+            Certainty::Inferred
+        },
         since: wait.sleep.since,
         reader,
         channel,
@@ -250,7 +291,11 @@ fn find_holders(
         let act = slot.and_then(|slot| slot.via.act);
         let holder = Holder {
             process,
-            parent: evidence.parents.get(&process.pid).copied().unwrap_or(Pid(0)),
+            parent: evidence
+                .parents
+                .get(&process.pid)
+                .copied()
+                .unwrap_or(Pid(0)),
             comm: task.map_or(row.actor.comm, |task| task.actor.comm),
             fds: rows
                 .iter()
@@ -264,17 +309,28 @@ fn find_holders(
             used: matches!(role, Role::Arranged(_) | Role::Answers),
             execed: slot.is_some_and(|slot| slot.via.kind == ViaKind::Exec),
             stopped: task.is_some_and(|task| task.stopped),
-            via: Via { kind: slot.map_or(ViaKind::Unknown, |slot| slot.via.kind), act },
+            via: Via {
+                kind: slot.map_or(ViaKind::Unknown, |slot| slot.via.kind),
+                act,
+            },
         };
-        Some(Found { holder, role, via: slot.map(|slot| slot.via.clone()) })
+        Some(Found {
+            holder,
+            role,
+            via: slot.map(|slot| slot.via.clone()),
+        })
     });
     holders.collect()
 }
 
 /// The rules by which a holder counts as meant to write, the first that fits.
 fn role(wait: &Wait, process: ProcKey, slot: Option<&Slot>, pipe: Option<&Pipe>) -> Role {
-    let Some(slot) = slot else { return Role::Unknown };
-    let made_by = pipe.and_then(|pipe| pipe.created).map(|created| created.act.actor.process);
+    let Some(slot) = slot else {
+        return Role::Unknown;
+    };
+    let made_by = pipe
+        .and_then(|pipe| pipe.created)
+        .map(|created| created.act.actor.process);
     if made_by == Some(process) {
         return Role::Creator;
     }
@@ -293,13 +349,17 @@ fn role(wait: &Wait, process: ProcKey, slot: Option<&Slot>, pipe: Option<&Pipe>)
         return Role::Unknown;
     }
     let forks = slot.via.chain().filter(|link| link.kind == ViaKind::Fork);
-    let left_by = forks.filter_map(|link| link.act).find(|act| Some(act.actor.process) == made_by);
+    let left_by = forks
+        .filter_map(|link| link.act)
+        .find(|act| Some(act.actor.process) == made_by);
     Role::IdleHeir { left_by }
 }
 
 /// Whether the chain of acts goes back to the pipe's creation.
 fn seen_whole(via: &Provenance) -> bool {
-    via.chain().last().is_some_and(|link| link.kind == ViaKind::Created)
+    via.chain()
+        .last()
+        .is_some_and(|link| link.kind == ViaKind::Created)
 }
 
 fn explain_leak(judgement: &mut Judgement, found: &[Found], pipe: Option<&Pipe>, world: &World) {
@@ -307,16 +367,29 @@ fn explain_leak(judgement: &mut Judgement, found: &[Found], pipe: Option<&Pipe>,
     let created = judgement.channel.created;
     // Found holders are all idle heirs, or there is no leak.
     let Some(first) = found.first() else { return };
-    let Role::IdleHeir { left_by } = first.role else { return };
-    let oldest = found.iter().filter_map(|found| found.holder.via.act).map(|act| act.time).min();
+    let Role::IdleHeir { left_by } = first.role else {
+        return;
+    };
+    let oldest = found
+        .iter()
+        .filter_map(|found| found.holder.via.act)
+        .map(|act| act.time)
+        .min();
     let released = pipe.and_then(|pipe| pipe.released);
     let moments = [Some(judgement.since), oldest, released];
-    judgement.since = moments.into_iter().flatten().max().unwrap_or(judgement.since);
+    judgement.since = moments
+        .into_iter()
+        .flatten()
+        .max()
+        .unwrap_or(judgement.since);
 
     let raced = |found: &Found| match (found.role, created) {
-        (Role::IdleHeir { left_by: Some(fork) }, Some(created)) => {
-            fork.actor.tid != created.act.actor.tid
-        }
+        (
+            Role::IdleHeir {
+                left_by: Some(fork),
+            },
+            Some(created),
+        ) => fork.actor.tid != created.act.actor.tid,
         _ => false,
     };
     let race = found.iter().all(raced);
@@ -348,7 +421,11 @@ fn explain_leak(judgement: &mut Judgement, found: &[Found], pipe: Option<&Pipe>,
     };
     let others = found.len() - 1;
     if others > 0 {
-        let they = if others == 1 { "another process holds" } else { "other processes hold" };
+        let they = if others == 1 {
+            "another process holds"
+        } else {
+            "other processes hold"
+        };
         judgement.why = format!("{}. {others} {they} it in the same way", judgement.why);
     }
     let in_child = format!("close {end} in the child right after the fork");
@@ -359,21 +436,31 @@ fn explain_leak(judgement: &mut Judgement, found: &[Found], pipe: Option<&Pipe>,
         "create the pipe after the fork, or start the child with a method that executes a new \
          program"
     };
-    judgement.hint = format!("to free the reader now, end process {pid}. To mend it: {in_child}; {advice}");
+    judgement.hint =
+        format!("to free the reader now, end process {pid}. To mend it: {in_child}; {advice}");
 }
 
 /// "the write end (fd 19)" of a holder.
 fn write_end(holder: &Holder) -> String {
-    let fds: Vec<String> =
-        holder.fds.iter().filter(|held| held.mode.write).map(|held| format!("fd {}", held.fd)).collect();
+    let fds: Vec<String> = holder
+        .fds
+        .iter()
+        .filter(|held| held.mode.write)
+        .map(|held| format!("fd {}", held.fd))
+        .collect();
     format!("the write end ({})", fds.join(", "))
 }
 
 fn why_waiting(found: &[Found], complete: bool) -> String {
-    let excuse = found.iter().find_map(|found| Some((&found.holder, found.role.excuse()?)));
+    let excuse = found
+        .iter()
+        .find_map(|found| Some((&found.holder, found.role.excuse()?)));
     match excuse {
         Some((holder, excuse)) => {
-            format!("process {} ({}) may still write: {excuse}", holder.process.pid, holder.comm)
+            format!(
+                "process {} ({}) may still write: {excuse}",
+                holder.process.pid, holder.comm
+            )
         }
         None if complete => "nobody holds a write end".to_owned(),
         None => "the kernel counts a writer that no fd table shows".to_owned(),
@@ -386,29 +473,48 @@ fn timeline(reader: &Reader, pipe: Option<&Pipe>, found: &[Found]) -> Vec<Step> 
     let created = pipe.and_then(|pipe| pipe.created);
     let mut steps = Vec::new();
     if let Some(created) = created {
-        steps.push(Step { act: created.act, what: What::Pipe, fds: created.fds.to_vec() });
+        steps.push(Step {
+            act: created.act,
+            what: What::Pipe,
+            fds: created.fds.to_vec(),
+        });
     }
     for found in found {
         let mut child = found.holder.process.pid;
+        // What is held now was handed on by the last act, and need not have
+        // been the same before that.
+        let mut fds: Vec<Fd> = found.holder.fds.iter().map(|held| held.fd).collect();
         for link in found.via.iter().flat_map(|via| via.chain()) {
             let Some(act) = link.act else { continue };
-            let fds = Vec::new();
-            match link.kind {
-                ViaKind::Fork => {
-                    steps.push(Step { act, what: What::Fork { child }, fds });
-                    child = act.actor.process.pid;
-                }
-                ViaKind::Exec => steps.push(Step { act, what: What::Exec, fds }),
-                ViaKind::Dup => steps.push(Step { act, what: What::Dup, fds }),
-                ViaKind::Created | ViaKind::Unknown => {}
+            let what = match link.kind {
+                ViaKind::Fork => What::Fork { child },
+                ViaKind::Exec => What::Exec,
+                ViaKind::Dup => What::Dup,
+                ViaKind::Created | ViaKind::Unknown => continue,
+            };
+            let fds = std::mem::take(&mut fds);
+            steps.push(Step { act, what, fds });
+            if link.kind == ViaKind::Fork {
+                child = act.actor.process.pid;
             }
         }
     }
-    let parties = [Some(reader.actor.process), created.map(|created| created.act.actor.process)];
+    let parties = [
+        Some(reader.actor.process),
+        created.map(|created| created.act.actor.process),
+    ];
     let closes = pipe.into_iter().flat_map(|pipe| &pipe.closes);
-    steps.extend(closes.filter(|step| parties.contains(&Some(step.act.actor.process))).cloned());
+    steps.extend(
+        closes
+            .filter(|step| parties.contains(&Some(step.act.actor.process)))
+            .cloned(),
+    );
     steps.push(Step {
-        act: Act { time: reader.since, actor: reader.actor, stack: reader.stack },
+        act: Act {
+            time: reader.since,
+            actor: reader.actor,
+            stack: reader.stack,
+        },
         what: What::Read(reader.call),
         fds: vec![reader.fd],
     });

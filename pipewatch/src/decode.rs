@@ -61,29 +61,48 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
     let mut table = TableId(record.table);
     let fact = match record.kind {
         abi::KIND_FORK => Fact::Fork {
-            child: if flag(FLAG_THREAD) { actor.process } else { process(&record.peer) },
+            child: if flag(FLAG_THREAD) {
+                actor.process
+            } else {
+                process(&record.peer)
+            },
             child_tid: Tid(record.peer.tid),
             child_table: TableId(record.peer_table),
             stack,
         },
-        abi::KIND_ENTRY => Fact::Entry { table: TableId(record.peer_table), end },
-        abi::KIND_TABLE => Fact::Walked { table: TableId(record.peer_table), found: arg0 },
+        abi::KIND_ENTRY => Fact::Entry {
+            table: TableId(record.peer_table),
+            end,
+        },
+        abi::KIND_TABLE => Fact::Walked {
+            table: TableId(record.peer_table),
+            found: arg0,
+        },
         abi::KIND_EXEC => Fact::Exec,
         abi::KIND_UNSHARE => Fact::Unshare,
-        abi::KIND_EXIT => Fact::Exit { last: flag(FLAG_GROUP) },
+        abi::KIND_EXIT => Fact::Exit {
+            last: flag(FLAG_GROUP),
+        },
         abi::KIND_CREATE => Fact::Create {
             read: end,
             write_fd: fd(arg0),
             write_file: (arg1 != 0).then_some(FileId(arg1)),
             stack,
         },
-        abi::KIND_CLOSE => Fact::Close { end, replaced: flag(FLAG_REPLACED) },
+        abi::KIND_CLOSE => Fact::Close {
+            end,
+            replaced: flag(FLAG_REPLACED),
+        },
         abi::KIND_CLOSE_RANGE => Fact::CloseRange {
             first: fd(arg0),
             last: fd(arg1),
             mark_only: arg2 & CLOSE_RANGE_CLOEXEC != 0,
         },
-        abi::KIND_DUP => Fact::Dup { end, from: fd(arg0), stack },
+        abi::KIND_DUP => Fact::Dup {
+            end,
+            from: fd(arg0),
+            stack,
+        },
         abi::KIND_SETFD => Fact::SetCloexec { end },
         abi::KIND_WAKE => {
             actor = self::actor(&record.peer, record.comm);
@@ -106,7 +125,12 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
         }
         kind => return Err(Unreadable::Kind(kind)),
     };
-    Ok(Event { time: Ktime(record.time), actor, table, fact })
+    Ok(Event {
+        time: Ktime(record.time),
+        actor,
+        table,
+        fact,
+    })
 }
 
 /// An entry of the map of sleeping readers: who sleeps, with which fd table.
@@ -121,7 +145,11 @@ pub fn sleep(record: &Record, calls: CallNumbers) -> Result<(Actor, TableId, Sle
         nvcsw: record.args[0],
         stack: stack(record.stack),
     };
-    Ok((actor(&record.task, record.comm), TableId(record.table), sleep))
+    Ok((
+        actor(&record.task, record.comm),
+        TableId(record.table),
+        sleep,
+    ))
 }
 
 /// A row of the iterator over tasks.
@@ -162,11 +190,18 @@ pub fn end_row(record: &Record) -> Result<EndRow, Unreadable> {
 }
 
 fn process(task: &abi::Task) -> ProcKey {
-    ProcKey { pid: Pid(task.tgid), start: task.start }
+    ProcKey {
+        pid: Pid(task.tgid),
+        start: task.start,
+    }
 }
 
 fn actor(task: &abi::Task, comm: [u8; abi::COMM_LEN]) -> Actor {
-    Actor { process: process(task), tid: Tid(task.tid), comm: Comm::new(comm) }
+    Actor {
+        process: process(task),
+        tid: Tid(task.tid),
+        comm: Comm::new(comm),
+    }
 }
 
 /// Descriptors are ints in the kernel.
@@ -181,10 +216,16 @@ fn stack(id: i32) -> Option<StackId> {
 fn end(end: &abi::End) -> End {
     End {
         fd: Fd(end.fd),
-        pipe: PipeId { dev: end.dev, inode: end.inode },
+        pipe: PipeId {
+            dev: end.dev,
+            inode: end.inode,
+        },
         address: end.pipe,
         file: FileId(end.file),
-        mode: Mode { read: end.mode & MODE_READ != 0, write: end.mode & MODE_WRITE != 0 },
+        mode: Mode {
+            read: end.mode & MODE_READ != 0,
+            write: end.mode & MODE_WRITE != 0,
+        },
         cloexec: end.flags & END_CLOEXEC != 0,
         fifo: end.flags & END_FIFO != 0,
         head: end.head,

@@ -12,10 +12,8 @@ use std::collections::BTreeMap;
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
     event::{Actor, Doing, Event, Fact, Sleep, Snapshot},
-    finding::{
-        Confidence, Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId,
-    },
-    ids::{Ktime, Pid, ProcKey, TableId, Tid},
+    finding::{Confidence, Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
+    ids::{Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     world::World,
 };
 
@@ -89,7 +87,7 @@ impl Engine {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            world: World::default(),
+            world: World::new(config.own),
             waits: BTreeMap::new(),
             arms: Vec::new(),
             last_id: 0,
@@ -107,7 +105,11 @@ impl Engine {
     pub fn adopt(&mut self, snapshot: &Snapshot, watched: impl Fn(ProcKey) -> bool, lost: bool) {
         self.lossy |= lost;
         self.world.adopt(snapshot, &watched);
-        for row in snapshot.tasks.iter().filter(|row| watched(row.actor.process)) {
+        for row in snapshot
+            .tasks
+            .iter()
+            .filter(|row| watched(row.actor.process))
+        {
             if let Some(sleep) = row.sleep {
                 self.sleeping(row.actor, row.table, sleep);
             }
@@ -121,9 +123,13 @@ impl Engine {
             self.touch(pipe, event.time);
         }
         let finding = match event.fact {
-            Fact::Wake { sleeper, nvcsw, writers, buffered, doing } => {
-                self.woken(event, sleeper, nvcsw, writers, buffered, doing)
-            }
+            Fact::Wake {
+                sleeper,
+                nvcsw,
+                writers,
+                buffered,
+                doing,
+            } => self.woken(event, sleeper, nvcsw, writers, buffered, doing),
             Fact::Exit { .. } => self
                 .waits
                 .remove(&event.actor.tid)
@@ -153,9 +159,13 @@ impl Engine {
             }
             // Asleep again, and not a byte has come meanwhile: one wait, which
             // a signal interrupted.
-            let same = last.sleep.end.file == sleep.end.file && last.sleep.end.head == sleep.end.head;
+            let same =
+                last.sleep.end.file == sleep.end.file && last.sleep.end.head == sleep.end.head;
             if same && last.actor.process == actor.process && tracked.look.is_some() {
-                last.sleep = Sleep { since: last.sleep.since, ..sleep };
+                last.sleep = Sleep {
+                    since: last.sleep.since,
+                    ..sleep
+                };
                 return;
             }
             if tracked.reported.is_some() {
@@ -169,7 +179,11 @@ impl Engine {
         }
         let lead = LEAD.min(self.config.threshold / 2);
         let tracked = Tracked {
-            wait: Wait { actor, table, sleep },
+            wait: Wait {
+                actor,
+                table,
+                sleep,
+            },
             look: Some(sleep.since.after(self.config.threshold - lead)),
             suspect: false,
             reported: None,
@@ -186,7 +200,10 @@ impl Engine {
     /// Threads that are due for a look now.
     pub fn due(&self, now: Ktime) -> impl Iterator<Item = Tid> {
         let due = move |tracked: &Tracked| tracked.look.is_some_and(|look| look <= now);
-        self.waits.iter().filter(move |(_, tracked)| due(tracked)).map(|(tid, _)| *tid)
+        self.waits
+            .iter()
+            .filter(move |(_, tracked)| due(tracked))
+            .map(|(tid, _)| *tid)
     }
 
     /// Sleepers whose wake-up the kernel is to report from now on, since the
@@ -201,7 +218,9 @@ impl Engine {
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
         let evidence = Evidence::new(snapshot, self.config.own, self.lossy);
         let due: Vec<Tid> = self.due(now).collect();
-        due.into_iter().filter_map(|tid| self.look_at(tid, &evidence, now)).collect()
+        due.into_iter()
+            .filter_map(|tid| self.look_at(tid, &evidence, now))
+            .collect()
     }
 
     fn look_at(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
@@ -209,13 +228,16 @@ impl Engine {
         let task = evidence.task(tid);
         let task = task.filter(|task| task.actor.process == tracked.wait.actor.process);
         let Some(task) = task else {
-            return self.waits.remove(&tid).and_then(|t| resolve(&t, now, Outcome::ReaderGone, None));
+            return self
+                .waits
+                .remove(&tid)
+                .and_then(|t| resolve(&t, now, Outcome::ReaderGone, None));
         };
         tracked.wait.actor.comm = task.actor.comm;
         let last = tracked.wait.sleep;
-        let sleep = task.sleep.filter(|sleep| {
-            sleep.end.file == last.end.file && sleep.end.head == last.end.head
-        });
+        let sleep = task
+            .sleep
+            .filter(|sleep| sleep.end.file == last.end.file && sleep.end.head == last.end.head);
         let Some(sleep) = sleep else {
             return self.gone_on(tid, evidence, now);
         };
@@ -256,16 +278,28 @@ impl Engine {
             Verdict::Leaked => judgement.confidence >= self.config.min_confidence,
             Verdict::Waiting => self.config.healthy,
         };
-        let holders: Vec<ProcKey> = judgement.holders.iter().map(|holder| holder.process).collect();
+        let holders: Vec<ProcKey> = judgement
+            .holders
+            .iter()
+            .map(|holder| holder.process)
+            .collect();
         if let Some(reported) = &mut tracked.reported {
             self.arms.push(arm(&tracked.wait));
             tracked.look = Some(now.after(REFRESH));
             if reported.holders == holders && reported.verdict == judgement.verdict {
                 return None;
             }
+            // What was healthy and is no more is news, not more of the same.
+            let turned =
+                reported.verdict == Verdict::Waiting && judgement.verdict != Verdict::Waiting;
             reported.holders = holders;
             reported.verdict = judgement.verdict;
-            return Some(Finding::Update(hang(reported.id, judgement, now)));
+            let hang = hang(reported.id, judgement, now);
+            return Some(if turned {
+                Finding::Hang(hang)
+            } else {
+                Finding::Update(hang)
+            });
         }
         if !worth {
             tracked.suspect = false;
@@ -280,16 +314,27 @@ impl Engine {
             return None;
         }
         self.last_id += 1;
-        tracked.reported = Some(Reported { id: self.last_id, verdict: judgement.verdict, holders });
+        tracked.reported = Some(Reported {
+            id: self.last_id,
+            verdict: judgement.verdict,
+            holders,
+        });
         tracked.look = Some(now.after(REFRESH));
         Some(Finding::Hang(hang(self.last_id, judgement, now)))
     }
 
     /// A pipe's holders changed: what was said of its readers may not hold.
-    fn touch(&mut self, pipe: crate::ids::PipeId, time: Ktime) {
-        for tracked in self.waits.values_mut().filter(|t| t.wait.sleep.end.pipe == pipe) {
+    fn touch(&mut self, pipe: PipeId, time: Ktime) {
+        for tracked in self
+            .waits
+            .values_mut()
+            .filter(|t| t.wait.sleep.end.pipe == pipe)
+        {
             // Earlier than planned, but not before it could be a hang at all.
-            if tracked.suspect || tracked.reported.is_some() || self.config.threshold <= time.since(tracked.wait.sleep.since) {
+            if tracked.suspect
+                || tracked.reported.is_some()
+                || self.config.threshold <= time.since(tracked.wait.sleep.since)
+            {
                 tracked.look = tracked.look.map(|look| look.min(time.after(SETTLE)));
             }
         }
@@ -326,7 +371,11 @@ impl Engine {
 }
 
 fn arm(wait: &Wait) -> Arm {
-    Arm { tid: wait.actor.tid, pipe: wait.sleep.end.address, nvcsw: wait.sleep.nvcsw }
+    Arm {
+        tid: wait.actor.tid,
+        pipe: wait.sleep.end.address,
+        nvcsw: wait.sleep.nvcsw,
+    }
 }
 
 fn resolve(
@@ -355,7 +404,11 @@ fn freed_by(waker: Actor, doing: Doing) -> Option<FreedBy> {
         Doing::Exit => FreedHow::Exit,
         Doing::Kernel => return None,
     };
-    Some(FreedBy { pid: waker.process.pid, comm: waker.comm, how })
+    Some(FreedBy {
+        pid: waker.process.pid,
+        comm: waker.comm,
+        how,
+    })
 }
 
 fn hang(id: WaitId, judgement: Judgement, time: Ktime) -> Box<Hang> {

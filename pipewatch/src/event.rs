@@ -239,9 +239,3 @@ pub struct Snapshot {
     /// Every descriptor of a pipe or FIFO.
     pub ends: Vec<EndRow>,
 }
-
-impl Default for Ktime {
-    fn default() -> Self {
-        Self(0)
-    }
-}

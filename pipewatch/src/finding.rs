@@ -401,4 +401,3 @@ pub enum Report {
     /// Last.
     Stopped(Stopped),
 }
-

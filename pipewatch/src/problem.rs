@@ -14,7 +14,10 @@ pub struct Problem {
 impl Problem {
     /// A problem with a remedy.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 

@@ -27,10 +27,12 @@ use crate::{
 
 /// The compiled programs. Built from `pipewatch-ebpf` by `cargo xtask ebpf` and
 /// committed, so that building pipewatch needs no eBPF tool chain.
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipewatch.bpf.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipewatch.bpf.o");
 
-const CALLS: CallNumbers = CallNumbers { read: libc::SYS_read as u64, readv: libc::SYS_readv as u64 };
+const CALLS: CallNumbers = CallNumbers {
+    read: libc::SYS_read as u64,
+    readv: libc::SYS_readv as u64,
+};
 
 /// What is to be watched, and how.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,7 @@ pub struct Counters {
 
 /// The loaded and attached programs. Dropping it removes all of them.
 pub struct Kernel {
+    options: Options,
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     watched: HashMap<MapData, u32, u64>,
@@ -79,8 +82,13 @@ impl Kernel {
     pub fn load(options: Options) -> Result<Self, Problem> {
         let offsets = offsets::of_running_kernel()?;
         let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
-        let calls = [libc::SYS_read, libc::SYS_readv, libc::SYS_execve, libc::SYS_execveat]
-            .map(|number| number as u32);
+        let calls = [
+            libc::SYS_read,
+            libc::SYS_readv,
+            libc::SYS_execve,
+            libc::SYS_execveat,
+        ]
+        .map(|number| number as u32);
         let flag = u32::from;
         let mut loader = EbpfLoader::new();
         let mut ebpf = loader
@@ -95,6 +103,7 @@ impl Kernel {
             .load(OBJECT)
             .map_err(|error| explain_load(&error))?;
         let kernel = Self {
+            options,
             ring: map(&mut ebpf, "EVENTS")?,
             watched: map(&mut ebpf, "WATCHED")?,
             sleeps: map(&mut ebpf, "SLEEPS")?,
@@ -150,6 +159,9 @@ impl Kernel {
 
     /// Whether a process is among the watched ones.
     pub fn is_watched(&self, pid: Pid) -> bool {
+        if self.options.all {
+            return pid != self.options.own;
+        }
         self.watched.get(&pid.0, 0).is_ok()
     }
 
@@ -158,7 +170,10 @@ impl Kernel {
         // An entry may vanish while the map is walked.
         let records = self.sleeps.iter().flatten();
         let record = |(_, bytes): (u32, [u8; size_of::<Record>()])| decode::record(&bytes).ok();
-        records.filter_map(record).filter_map(|r| decode::sleep(&r, CALLS).ok()).collect()
+        records
+            .filter_map(record)
+            .filter_map(|r| decode::sleep(&r, CALLS).ok())
+            .collect()
     }
 
     /// Asks to be told, once, when the thread is woken.
@@ -186,7 +201,10 @@ impl Kernel {
     /// Addresses of a recorded stack, innermost first.
     pub fn stack(&self, id: StackId) -> Vec<u64> {
         let trace = self.stacks.get(&id.0, 0);
-        trace.map_or_else(|_| Vec::new(), |trace| trace.frames().iter().map(|f| f.ip).collect())
+        trace.map_or_else(
+            |_| Vec::new(),
+            |trace| trace.frames().iter().map(|f| f.ip).collect(),
+        )
     }
 
     /// Every user thread of the host.
@@ -196,7 +214,10 @@ impl Kernel {
     /// The kernel refuses to run the iterator.
     pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
         let records = self.iterate("iter_tasks")?;
-        Ok(records.iter().filter_map(|record| decode::task_row(record, CALLS).ok()).collect())
+        Ok(records
+            .iter()
+            .filter_map(|record| decode::task_row(record, CALLS).ok())
+            .collect())
     }
 
     /// The kernel's tables. A read counts as asleep only if it was so before
@@ -209,7 +230,10 @@ impl Kernel {
         let mut before: Vec<TaskRow> = self.tasks()?;
         before.sort_by_key(|row| row.actor.tid);
         let ends = self.iterate("iter_ends")?;
-        let ends = ends.iter().filter_map(|record| decode::end_row(record).ok()).collect();
+        let ends = ends
+            .iter()
+            .filter_map(|record| decode::end_row(record).ok())
+            .collect();
         let mut tasks = self.tasks()?;
         for row in &mut tasks {
             let old = before.binary_search_by_key(&row.actor.tid, |row| row.actor.tid);
@@ -230,9 +254,12 @@ impl Kernel {
         let link = iter.take_link(link).map_err(|error| failed(&error))?;
         let mut file = link.into_file().map_err(|error| failed(&error))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+        file.read_to_end(&mut bytes)
+            .map_err(|error| failed(&error))?;
         let records = bytes.chunks_exact(size_of::<Record>());
-        Ok(records.filter_map(|bytes| Record::read_from_bytes(bytes).ok()).collect())
+        Ok(records
+            .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
+            .collect())
     }
 }
 
@@ -248,7 +275,8 @@ where
             "this build is broken: run `cargo xtask ebpf` and build again",
         )
     })?;
-    map.try_into().map_err(|error: T::Error| unexpected(&format!("use map {name}"), &error))
+    map.try_into()
+        .map_err(|error: T::Error| unexpected(&format!("use map {name}"), &error))
 }
 
 fn unexpected(what: &str, error: &dyn std::error::Error) -> Problem {

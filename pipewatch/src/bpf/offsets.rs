@@ -15,7 +15,10 @@ struct Bytes(Vec<u8>);
 impl Readable for Bytes {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = self.0.get(start..).and_then(|rest| rest.get(..buffer.len()));
+        let bytes = self
+            .0
+            .get(start..)
+            .and_then(|rest| rest.get(..buffer.len()));
         let bytes = bytes.ok_or_else(|| {
             btfparse::Error::new(btfparse::ErrorKind::EOF, "the file ends before that")
         })?;
@@ -33,7 +36,10 @@ pub(super) fn of_running_kernel() -> Result<[u32; COUNT], Problem> {
         } else {
             "the file must be readable; is /sys mounted in this container?"
         };
-        Problem::new(format!("cannot read the kernel's type information {BTF}: {error}"), hint)
+        Problem::new(
+            format!("cannot read the kernel's type information {BTF}: {error}"),
+            hint,
+        )
     })?;
     resolve(bytes)
 }
@@ -59,7 +65,10 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], Problem> {
             None if field.optional => {}
             None => {
                 return Err(Problem::new(
-                    format!("this kernel has no member {}.{}", field.structure, field.path),
+                    format!(
+                        "this kernel has no member {}.{}",
+                        field.structure, field.path
+                    ),
                     "this pipewatch does not know this kernel yet; look for a newer pipewatch",
                 ));
             }
@@ -74,7 +83,12 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error_and_no_panic() {
-        for bytes in [vec![], vec![0xff; 3], vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0], vec![0; 4096]] {
+        for bytes in [
+            vec![],
+            vec![0xff; 3],
+            vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0],
+            vec![0; 4096],
+        ] {
             let problem = resolve(bytes).expect_err("garbage is no BTF");
             assert!(problem.message.contains("cannot understand"), "{problem}");
         }

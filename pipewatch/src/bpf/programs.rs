@@ -31,34 +31,110 @@ pub struct Program {
 }
 
 const fn program(name: &'static str, attach: Attach, reports: &'static str) -> Program {
-    Program { name, attach, reports }
+    Program {
+        name,
+        attach,
+        reports,
+    }
 }
 
 /// All programs.
 pub const PROGRAMS: &[Program] = &[
-    program("process_fork", Attach::Typed("sched_process_fork"), "which ends a fork hands on"),
-    program("process_exec", Attach::Typed("sched_process_exec"), "which ends an exec keeps"),
-    program("process_exit", Attach::Typed("sched_process_exit"), "processes that end"),
-    program("switch", Attach::Typed("sched_switch"), "reads that go to sleep"),
+    program(
+        "process_fork",
+        Attach::Typed("sched_process_fork"),
+        "which ends a fork hands on",
+    ),
+    program(
+        "process_exec",
+        Attach::Typed("sched_process_exec"),
+        "which ends an exec keeps",
+    ),
+    program(
+        "process_exit",
+        Attach::Typed("sched_process_exit"),
+        "processes that end",
+    ),
+    program(
+        "switch",
+        Attach::Typed("sched_switch"),
+        "reads that go to sleep",
+    ),
     program("waking", Attach::Typed("sched_waking"), "how a hang ends"),
-    program("exit_pipe", Attach::Call("sys_exit_pipe"), "pipes made by pipe"),
-    program("exit_pipe2", Attach::Call("sys_exit_pipe2"), "pipes made by pipe2"),
-    program("enter_close", Attach::Call("sys_enter_close"), "closed descriptors"),
-    program("exit_close_range", Attach::Call("sys_exit_close_range"), "closed ranges"),
-    program("enter_dup2", Attach::Call("sys_enter_dup2"), "descriptors replaced by dup2"),
-    program("exit_dup2", Attach::Call("sys_exit_dup2"), "duplicates by dup2"),
-    program("enter_dup3", Attach::Call("sys_enter_dup3"), "descriptors replaced by dup3"),
-    program("exit_dup3", Attach::Call("sys_exit_dup3"), "duplicates by dup3"),
-    program("exit_dup", Attach::Call("sys_exit_dup"), "duplicates by dup"),
-    program("exit_fcntl", Attach::Call("sys_exit_fcntl"), "duplicates and flags by fcntl"),
-    program("exit_unshare", Attach::Call("sys_exit_unshare"), "fd tables made private"),
-    program("iter_tasks", Attach::Iterator("task"), "who sleeps in a read now"),
-    program("iter_ends", Attach::Iterator("task_file"), "who holds which pipe end now"),
+    program(
+        "exit_pipe",
+        Attach::Call("sys_exit_pipe"),
+        "pipes made by pipe",
+    ),
+    program(
+        "exit_pipe2",
+        Attach::Call("sys_exit_pipe2"),
+        "pipes made by pipe2",
+    ),
+    program(
+        "enter_close",
+        Attach::Call("sys_enter_close"),
+        "closed descriptors",
+    ),
+    program(
+        "exit_close_range",
+        Attach::Call("sys_exit_close_range"),
+        "closed ranges",
+    ),
+    program(
+        "enter_dup2",
+        Attach::Call("sys_enter_dup2"),
+        "descriptors replaced by dup2",
+    ),
+    program(
+        "exit_dup2",
+        Attach::Call("sys_exit_dup2"),
+        "duplicates by dup2",
+    ),
+    program(
+        "enter_dup3",
+        Attach::Call("sys_enter_dup3"),
+        "descriptors replaced by dup3",
+    ),
+    program(
+        "exit_dup3",
+        Attach::Call("sys_exit_dup3"),
+        "duplicates by dup3",
+    ),
+    program(
+        "exit_dup",
+        Attach::Call("sys_exit_dup"),
+        "duplicates by dup",
+    ),
+    program(
+        "exit_fcntl",
+        Attach::Call("sys_exit_fcntl"),
+        "duplicates and flags by fcntl",
+    ),
+    program(
+        "exit_unshare",
+        Attach::Call("sys_exit_unshare"),
+        "fd tables made private",
+    ),
+    program(
+        "iter_tasks",
+        Attach::Iterator("task"),
+        "who sleeps in a read now",
+    ),
+    program(
+        "iter_ends",
+        Attach::Iterator("task_file"),
+        "who holds which pipe end now",
+    ),
 ];
 
 /// Loads all programs and attaches those that are not run on request.
 pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), Problem> {
-    with_tracefs(|| PROGRAMS.iter().try_for_each(|program| attach_one(ebpf, btf, program)))?
+    with_tracefs(|| {
+        PROGRAMS
+            .iter()
+            .try_for_each(|program| attach_one(ebpf, btf, program))
+    })?
 }
 
 fn attach_one(ebpf: &mut Ebpf, btf: &Btf, program: &Program) -> Result<(), Problem> {
@@ -84,7 +160,9 @@ where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
     ebpf.program_mut(program.name)
-        .ok_or_else(|| ProgramError::InvalidName { name: program.name.to_owned() })?
+        .ok_or_else(|| ProgramError::InvalidName {
+            name: program.name.to_owned(),
+        })?
         .try_into()
 }
 
@@ -96,24 +174,33 @@ fn explain(program: &Program, error: &ProgramError) -> Problem {
     };
     let name = program.name;
     let reports = program.reports;
-    let (reason, hint) = match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            // The verifier's verdict stands at the end of its log.
-            let verdict = log.lines().rfind(|line| !line.starts_with("processed")).unwrap_or("");
-            (
-                format!("bpf(BPF_PROG_LOAD) failed: {io_error} {verdict}"),
-                "the kernel refused the program; report this with the output of `uname -a`",
-            )
-        }
-        other => (
-            chain(other),
+    let (reason, hint) = if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
+        let log = verifier_log.to_string();
+        // The verifier's verdict stands at the end of its log.
+        let verdict = log.lines().rfind(|line| !line.starts_with("processed"));
+        (
+            format!(
+                "bpf(BPF_PROG_LOAD) failed: {io_error} {}",
+                verdict.unwrap_or_default()
+            ),
+            "the kernel refused the program; report this with the output of `uname -a`",
+        )
+    } else {
+        (
+            chain(error),
             "the kernel may lack this tracepoint (CONFIG_FTRACE_SYSCALLS); `pipewatch doctor` \
              tells what works here",
-        ),
+        )
     };
     Problem::new(
-        format!("cannot attach {name} ({reports}) to {on}: {}", reason.trim_end()),
+        format!(
+            "cannot attach {name} ({reports}) to {on}: {}",
+            reason.trim_end()
+        ),
         hint,
     )
 }

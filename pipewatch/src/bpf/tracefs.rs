@@ -29,7 +29,9 @@ pub(super) fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T
             Ok(work())
         });
         // A panic of the work goes on in the caller.
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -37,6 +39,9 @@ fn mount_for_this_thread() -> rustix::io::Result<()> {
     // SAFETY: unsharing the mount namespace and the working directory concerns
     // this thread alone; no file descriptor or memory changes hands.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS)? };
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )?;
     mount("tracefs", TRACEFS, "tracefs", MountFlags::empty(), None)
 }

@@ -537,17 +537,19 @@ fn in_c_library(frame: &Frame) -> bool {
         .any(|library| name.starts_with(library))
 }
 
+/// The function and source line of a frame. A module alone is no place that
+/// says anything to a person.
 fn place(frame: &Frame) -> Option<String> {
-    let source = match (&frame.file, frame.line, &frame.module) {
-        (Some(file), Some(line), _) => Some(format!("{file}:{line}")),
-        (Some(file), None, _) => Some(file.clone()),
-        (None, _, Some(module)) => Some(format!("in {module}")),
-        (None, _, None) => None,
+    let source = match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+        (Some(file), None) => Some(file.clone()),
+        (None, _) => None,
     };
-    match (&frame.function, source) {
-        (Some(function), Some(source)) => Some(format!("{function} ({source})")),
-        (Some(function), None) => Some(function.clone()),
-        (None, source) => source,
+    match (&frame.function, source, &frame.module) {
+        (Some(function), Some(source), _) => Some(format!("{function} ({source})")),
+        (Some(function), None, Some(module)) => Some(format!("{function} (in {module})")),
+        (Some(function), None, None) => Some(function.clone()),
+        (None, source, _) => source,
     }
 }
 

@@ -10,15 +10,15 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::table::Walk;
 pub use self::{
     pipe::Pipe,
     table::{Intent, Provenance, Sign, Slot, Table},
 };
-use self::table::Walk;
 use crate::{
-    event::{Actor, End, Event, Fact, Mode, Snapshot},
+    event::{Actor, End, Event, Fact, Mode, Snapshot, TaskRow},
     finding::{Act, Created, Step, ViaKind, What},
-    ids::{Fd, FileId, Ktime, PipeId, ProcKey, TableId, Tid},
+    ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
 
 /// A live thread.
@@ -29,8 +29,11 @@ struct Thread {
 }
 
 /// The watched part of the host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct World {
+    /// pipewatch's own process, which is no part of it, though it may start
+    /// what is watched.
+    own: Pid,
     threads: BTreeMap<Tid, Thread>,
     processes: BTreeMap<ProcKey, BTreeSet<Tid>>,
     tables: BTreeMap<TableId, Table>,
@@ -40,6 +43,18 @@ pub struct World {
 }
 
 impl World {
+    /// Nothing is known yet.
+    pub fn new(own: Pid) -> Self {
+        Self {
+            own,
+            threads: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            changed: BTreeSet::new(),
+        }
+    }
+
     /// The fd table, if a watched thread uses it.
     pub fn table(&self, id: TableId) -> Option<&Table> {
         self.tables.get(&id)
@@ -80,10 +95,16 @@ impl World {
         for pipe in self.pipes.values_mut() {
             pipe.slots = 0;
         }
-        for row in snapshot.tasks.iter().filter(|row| watched(row.actor.process)) {
+        // A dead thread that nobody has waited for has no table any more.
+        let alive = |row: &&TaskRow| row.table != TableId(0) && watched(row.actor.process);
+        for row in snapshot.tasks.iter().filter(alive) {
             self.add_thread(row.actor, row.table);
         }
-        for row in snapshot.ends.iter().filter(|row| watched(row.actor.process)) {
+        for row in snapshot
+            .ends
+            .iter()
+            .filter(|row| watched(row.actor.process))
+        {
             let old = known
                 .get_mut(&row.table)
                 .and_then(|table| table.slots.remove(&row.end.fd))
@@ -92,24 +113,52 @@ impl World {
                 Some(slot) => (slot.via, slot.intent),
                 None => (Provenance::unknown(), None),
             };
-            self.insert(row.table, Slot { end: row.end, via, intent });
+            self.insert(
+                row.table,
+                Slot {
+                    end: row.end,
+                    via,
+                    intent,
+                },
+            );
         }
         self.pipes.retain(|_, pipe| pipe.slots > 0);
     }
 
     /// Applies an event.
     pub fn apply(&mut self, event: &Event) {
-        let Event { time, actor, table, .. } = *event;
+        let Event {
+            time, actor, table, ..
+        } = *event;
+        let of_own_fork = matches!(
+            event.fact,
+            Fact::Fork { .. } | Fact::Entry { .. } | Fact::Walked { .. }
+        );
+        if actor.process.pid == self.own && !of_own_fork {
+            return;
+        }
         let act = |stack| Act { time, actor, stack };
         match event.fact {
-            Fact::Fork { child, child_tid, child_table, stack } => {
+            Fact::Fork {
+                child,
+                child_tid,
+                child_table,
+                stack,
+            } => {
                 self.add_thread(actor, table);
                 if child_table != table {
                     self.drop_table(child_table, act(stack));
                     let before = self.copy_of(table);
                     self.begin_walk(child_table, Some(ViaKind::Fork), act(stack), before, false);
                 }
-                self.add_thread(Actor { process: child, tid: child_tid, ..actor }, child_table);
+                self.add_thread(
+                    Actor {
+                        process: child,
+                        tid: child_tid,
+                        ..actor
+                    },
+                    child_table,
+                );
             }
             Fact::Exec => {
                 self.keep_only(actor);
@@ -124,12 +173,21 @@ impl World {
                     self.remove_process(actor.process, act(None));
                 }
             }
-            Fact::Create { read, write_fd, write_file, stack } => {
+            Fact::Create {
+                read,
+                write_fd,
+                write_file,
+                stack,
+            } => {
                 self.add_thread(actor, table);
                 self.create(table, read, write_fd, write_file, act(stack));
             }
             Fact::Close { end, .. } => self.close(table, end.fd, Some(end.head), act(None)),
-            Fact::CloseRange { first, last, mark_only } => {
+            Fact::CloseRange {
+                first,
+                last,
+                mark_only,
+            } => {
                 self.close_range(table, first, last, mark_only, act(None));
             }
             Fact::Dup { end, from, stack } => {
@@ -144,19 +202,35 @@ impl World {
     /// Notes that a thread lives and uses a table: its first event, or its
     /// first after it got another table.
     fn add_thread(&mut self, actor: Actor, table: TableId) {
-        let thread = Thread { process: actor.process, table };
+        if actor.process.pid == self.own {
+            return;
+        }
+        let thread = Thread {
+            process: actor.process,
+            table,
+        };
         let old = self.threads.insert(actor.tid, thread);
         if old.is_some_and(|old| old.process == actor.process && old.table == table) {
             return;
         }
         self.tables.entry(table).or_default().users += 1;
-        self.processes.entry(actor.process).or_default().insert(actor.tid);
+        self.processes
+            .entry(actor.process)
+            .or_default()
+            .insert(actor.tid);
         if let Some(old) = old {
             // Its id may have been reused without its end being seen.
             if old.process != actor.process {
                 self.leave_process(old.process, actor.tid);
             }
-            self.leave_table(old.table, Act { time: Ktime::default(), actor, stack: None });
+            self.leave_table(
+                old.table,
+                Act {
+                    time: Ktime::default(),
+                    actor,
+                    stack: None,
+                },
+            );
         }
     }
 
@@ -185,15 +259,29 @@ impl World {
     /// After an exec only the actor is left of its process, by the id of the
     /// group leader.
     fn keep_only(&mut self, actor: Actor) {
-        for tid in self.processes.get(&actor.process).cloned().unwrap_or_default() {
+        for tid in self
+            .processes
+            .get(&actor.process)
+            .cloned()
+            .unwrap_or_default()
+        {
             if tid != actor.tid {
-                self.remove_thread(tid, Act { time: Ktime::default(), actor, stack: None });
+                self.remove_thread(
+                    tid,
+                    Act {
+                        time: Ktime::default(),
+                        actor,
+                        stack: None,
+                    },
+                );
             }
         }
     }
 
     fn leave_table(&mut self, id: TableId, act: Act) {
-        let Some(table) = self.tables.get_mut(&id) else { return };
+        let Some(table) = self.tables.get_mut(&id) else {
+            return;
+        };
         table.users = table.users.saturating_sub(1);
         if table.users == 0 {
             self.drop_table(id, act);
@@ -203,7 +291,9 @@ impl World {
     /// Forgets a table; whatever it held is closed by that.
     fn drop_table(&mut self, id: TableId, act: Act) {
         self.abandon_walk(id, act);
-        let Some(table) = self.tables.remove(&id) else { return };
+        let Some(table) = self.tables.remove(&id) else {
+            return;
+        };
         for slot in table.slots.into_values() {
             self.note_release(&slot, None, act);
             self.forget(slot.end.pipe);
@@ -211,18 +301,26 @@ impl World {
     }
 
     fn copy_of(&self, id: TableId) -> BTreeMap<Fd, Slot> {
-        self.tables.get(&id).map(|table| table.slots.clone()).unwrap_or_default()
+        self.tables
+            .get(&id)
+            .map(|table| table.slots.clone())
+            .unwrap_or_default()
     }
 
     /// The contents of the actor's own table are about to be reported. It is
     /// another one than before if the actor had shared that with others.
     fn renew_table(&mut self, actor: Actor, id: TableId, kind: Option<ViaKind>, act: Act) {
-        let former = self.threads.get(&actor.tid).map_or(id, |thread| thread.table);
+        let former = self
+            .threads
+            .get(&actor.tid)
+            .map_or(id, |thread| thread.table);
         let own = former == id;
         let before = if own {
             self.abandon_walk(id, act);
             let table = self.tables.get_mut(&id);
-            table.map(|table| std::mem::take(&mut table.slots)).unwrap_or_default()
+            table
+                .map(|table| std::mem::take(&mut table.slots))
+                .unwrap_or_default()
         } else {
             let copy = self.copy_of(former);
             self.drop_table(id, act);
@@ -240,16 +338,35 @@ impl World {
         before: BTreeMap<Fd, Slot>,
         own: bool,
     ) {
-        self.tables.entry(id).or_default().walk = Some(Walk { kind, act, before, own });
+        self.tables.entry(id).or_default().walk = Some(Walk {
+            kind,
+            act,
+            before,
+            own,
+        });
     }
 
     fn entry(&mut self, id: TableId, end: End) {
-        let Some(walk) = self.tables.get_mut(&id).and_then(|table| table.walk.as_mut()) else {
+        let Some(walk) = self
+            .tables
+            .get_mut(&id)
+            .and_then(|table| table.walk.as_mut())
+        else {
             // The walk's beginning was lost.
-            self.insert(id, Slot { end, via: Provenance::unknown(), intent: None });
+            self.insert(
+                id,
+                Slot {
+                    end,
+                    via: Provenance::unknown(),
+                    intent: None,
+                },
+            );
             return;
         };
-        let former = walk.before.get(&end.fd).filter(|slot| slot.end.file == end.file);
+        let former = walk
+            .before
+            .get(&end.fd)
+            .filter(|slot| slot.end.file == end.file);
         let intent = former.and_then(|slot| slot.intent);
         let from = former.map(|slot| slot.via.clone());
         let via = match walk.kind {
@@ -278,7 +395,11 @@ impl World {
     /// A walk that will not be completed: what it was to confirm counts as gone.
     fn abandon_walk(&mut self, id: TableId, act: Act) {
         let walk = self.tables.get_mut(&id).and_then(|table| table.walk.take());
-        for slot in walk.filter(|walk| walk.own).into_iter().flat_map(|walk| walk.before.into_values()) {
+        for slot in walk
+            .filter(|walk| walk.own)
+            .into_iter()
+            .flat_map(|walk| walk.before.into_values())
+        {
             self.note_release(&slot, None, act);
             self.forget(slot.end.pipe);
         }
@@ -293,26 +414,67 @@ impl World {
         act: Act,
     ) {
         let pipe = self.pipes.entry(read.pipe).or_default();
-        pipe.created = Some(Created { act, fds: [read.fd, write_fd] });
+        pipe.created = Some(Created {
+            act,
+            fds: [read.fd, write_fd],
+        });
         let via = Provenance::seen(ViaKind::Created, act, None);
-        self.insert(table, Slot { end: read, via: via.clone(), intent: None });
+        self.insert(
+            table,
+            Slot {
+                end: read,
+                via: via.clone(),
+                intent: None,
+            },
+        );
         if let Some(file) = write_file {
-            let mode = Mode { read: false, write: true };
-            let end = End { fd: write_fd, file, mode, ..read };
-            self.insert(table, Slot { end, via, intent: None });
+            let mode = Mode {
+                read: false,
+                write: true,
+            };
+            let end = End {
+                fd: write_fd,
+                file,
+                mode,
+                ..read
+            };
+            self.insert(
+                table,
+                Slot {
+                    end,
+                    via,
+                    intent: None,
+                },
+            );
         }
     }
 
     fn duplicate(&mut self, table: TableId, end: End, from: Fd, act: Act) {
-        let source = self.tables.get(&table).and_then(|table| table.slot(from)).cloned();
+        let source = self
+            .tables
+            .get(&table)
+            .and_then(|table| table.slot(from))
+            .cloned();
         let via = Provenance::seen(ViaKind::Dup, act, source.map(|slot| slot.via));
-        self.insert(table, Slot { end, via, intent: None });
+        self.insert(
+            table,
+            Slot {
+                end,
+                via,
+                intent: None,
+            },
+        );
         self.sign(table, end.pipe, Sign::Duplicated, act.actor.process);
     }
 
     fn set_cloexec(&mut self, table: TableId, end: End, by: ProcKey) {
-        let slot = self.tables.get_mut(&table).and_then(|table| table.slots.get_mut(&end.fd));
-        let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else { return };
+        let slot = self
+            .tables
+            .get_mut(&table)
+            .and_then(|table| table.slots.get_mut(&end.fd));
+        let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else {
+            return;
+        };
         let cleared = slot.end.cloexec && !end.cloexec;
         slot.end.cloexec = end.cloexec;
         if cleared && end.mode.write {
@@ -321,11 +483,18 @@ impl World {
     }
 
     fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
-        let slot = self.tables.get_mut(&table).and_then(|table| table.slots.remove(&fd));
+        let slot = self
+            .tables
+            .get_mut(&table)
+            .and_then(|table| table.slots.remove(&fd));
         let Some(slot) = slot else { return };
         let pipe = slot.end.pipe;
         if let Some(pipe) = self.pipes.get_mut(&pipe).filter(|_| slot.end.mode.write) {
-            pipe.close(Step { act, what: What::Close, fds: vec![fd] });
+            pipe.close(Step {
+                act,
+                what: What::Close,
+                fds: vec![fd],
+            });
         }
         if slot.end.mode.read && !slot.end.mode.write {
             self.sign(table, pipe, Sign::ClosedOther, act.actor.process);
@@ -338,7 +507,9 @@ impl World {
         if first > last {
             return;
         }
-        let Some(table) = self.tables.get_mut(&id) else { return };
+        let Some(table) = self.tables.get_mut(&id) else {
+            return;
+        };
         if mark_only {
             for (_, slot) in table.slots.range_mut(first..=last) {
                 slot.end.cloexec = true;
@@ -363,8 +534,12 @@ impl World {
         if !slot.end.mode.write {
             return;
         }
-        let Some(pipe) = self.pipes.get_mut(&slot.end.pipe) else { return };
-        let made = pipe.created.is_some_and(|created| created.act.actor.process == act.actor.process);
+        let Some(pipe) = self.pipes.get_mut(&slot.end.pipe) else {
+            return;
+        };
+        let made = pipe
+            .created
+            .is_some_and(|created| created.act.actor.process == act.actor.process);
         if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
             pipe.release(act.time, head);
         }

@@ -23,12 +23,20 @@ pub struct Provenance {
 impl Provenance {
     /// Of a descriptor that was there before anybody looked.
     pub fn unknown() -> Rc<Self> {
-        Rc::new(Self { kind: ViaKind::Unknown, act: None, from: None })
+        Rc::new(Self {
+            kind: ViaKind::Unknown,
+            act: None,
+            from: None,
+        })
     }
 
     /// By an act that was seen.
     pub fn seen(kind: ViaKind, act: Act, from: Option<Rc<Self>>) -> Rc<Self> {
-        Rc::new(Self { kind, act: Some(act), from })
+        Rc::new(Self {
+            kind,
+            act: Some(act),
+            from,
+        })
     }
 
     /// This act, the one before, and so on.
@@ -99,7 +107,9 @@ impl Table {
 
     /// All descriptors of one pipe.
     pub fn of_pipe(&self, pipe: PipeId) -> impl Iterator<Item = &Slot> {
-        self.slots.values().filter(move |slot| slot.end.pipe == pipe)
+        self.slots
+            .values()
+            .filter(move |slot| slot.end.pipe == pipe)
     }
 
     /// Notes a sign that concerns the write ends of a pipe.

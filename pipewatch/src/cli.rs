@@ -1,0 +1,269 @@
+//! The command line: parsed and checked, nothing done yet.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::{finding::Confidence, problem::Problem, render};
+
+/// What the user wants.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pipewatch",
+    version,
+    about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch demo|doctor [--format text|json]",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// A subcommand, or none for the main job.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of the main job.
+    #[command(flatten)]
+    pub watch: Watch,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Re-enact a hang in a child, watch it and explain it (about 4 s)
+    Demo(FormatArg),
+    /// Tell what works here, what is missing, and what that costs
+    Doctor(FormatArg),
+    /// The child that the demo watches
+    #[command(hide = true)]
+    Enact,
+}
+
+/// `--format`, which every command has.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct FormatArg {
+    /// Text for a person, or one JSON object per line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Options of the main job.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Watch this process, its descendants of now and all later ones; repeatable; a thread id
+    /// stands for its process
+    #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=PID_MAX))]
+    pub pids: Vec<u32>,
+    /// Watch every process of the host
+    #[arg(short, long, conflicts_with = "pids")]
+    pub all: bool,
+    /// A wait this long with end of file withheld is a hang (250ms, 2s)
+    #[arg(short, long, value_name = "DUR", default_value = "1s", value_parser = duration)]
+    pub threshold: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented where it is defined")]
+    pub format: FormatArg,
+    /// Write reports there, not to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Record where in the programs it happened
+    #[arg(long, value_enum, default_value = "auto")]
+    pub stacks: Stacks,
+    /// Report hangs from this confidence on
+    #[arg(long, value_enum, value_name = "CONFIDENCE", default_value = "likely")]
+    pub min_confidence: MinConfidence,
+    /// Also report healthy waits (twice: also what the probes log)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Stop after this long
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Stop at the first hang, with exit status 1
+    #[arg(long)]
+    pub exit_on_hang: bool,
+    /// Start COMMAND and watch it from its first instruction
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "all"])]
+    pub run: Vec<OsString>,
+}
+
+/// `PID_MAX_LIMIT` of `include/linux/threads.h` on 64 bit.
+const PID_MAX: i64 = 1 << 22;
+
+/// Values of `--format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl From<Format> for render::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
+/// Values of `--stacks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stacks {
+    Auto,
+    Off,
+}
+
+/// Values of `--min-confidence`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum MinConfidence {
+    Likely,
+    Certain,
+}
+
+impl From<MinConfidence> for Confidence {
+    fn from(confidence: MinConfidence) -> Self {
+        match confidence {
+            MinConfidence::Likely => Self::Likely,
+            MinConfidence::Certain => Self::Certain,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like 250ms, 2s or 1m"))?;
+    if duration.is_zero() {
+        return Err("it must be longer than zero".to_owned());
+    }
+    Ok(duration)
+}
+
+/// What parsing came to.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Something to do.
+    Do(Box<Cli>),
+    /// Help or version, to be printed.
+    Print(clap::Error),
+    /// No arguments at all: the usage, to be printed as an error.
+    Usage(String),
+}
+
+/// Parses the arguments, the program's name first.
+///
+/// # Errors
+///
+/// They make no sense; the problem says which and why.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Problem> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let mut command = Cli::command();
+    if arguments.len() <= 1 {
+        let usage = command.render_usage();
+        return Ok(Parsed::Usage(format!(
+            "{usage}\n\nTry `pipewatch demo`, or `pipewatch --help`."
+        )));
+    }
+    let parsed = command
+        .try_get_matches_from(arguments)
+        .and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => return Ok(Parsed::Print(error)),
+        Err(error) => return Err(explain(&error)),
+    };
+    let watch = &cli.watch;
+    if cli.command.is_none() && watch.pids.is_empty() && !watch.all && watch.run.is_empty() {
+        return Err(Problem::new(
+            "nothing to watch was given",
+            "name a process (-p PID), all of them (--all), or a command to start (-- COMMAND)",
+        ));
+    }
+    Ok(Parsed::Do(Box::new(cli)))
+}
+
+/// A parser's message on one line, and its tip.
+fn explain(error: &clap::Error) -> Problem {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let message = paragraphs
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error:");
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let hint = tip.map_or_else(
+        || "see `pipewatch --help`".to_owned(),
+        |tip| tip.replace('\n', " "),
+    );
+    Problem::new(message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &str) -> Result<Parsed, Problem> {
+        parse(
+            std::iter::once("pipewatch")
+                .chain(words.split_whitespace())
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn good_ones() {
+        for words in [
+            "-p 1",
+            "-p 1 --pid 2",
+            "--all -t 250ms",
+            "-a --format json -v",
+            "-- sleep 1",
+            "--exit-on-hang -- make -j4 test",
+            "demo",
+            "doctor --format json",
+            "-p 1 --duration 1m",
+        ] {
+            assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
+        }
+        assert!(matches!(parse_words("--help"), Ok(Parsed::Print(_))));
+        assert!(matches!(parse_words("--version"), Ok(Parsed::Print(_))));
+        assert!(matches!(parse_words(""), Ok(Parsed::Usage(_))));
+    }
+
+    #[test]
+    fn bad_ones_are_one_line_and_a_hint() {
+        for words in [
+            "-p 0",
+            "-p abc",
+            "-p 99999999999",
+            "-p",
+            "-v",
+            "-p 1 --all",
+            "-p 1 -- true",
+            "--all -- true",
+            "-p 1 -t 0",
+            "-p 1 -t 0s",
+            "-p 1 -t soon",
+            "-p 1 -t 5",
+            "--al",
+            "frobnicate",
+            "demo -p 1",
+        ] {
+            let problem = parse_words(words).expect_err(words);
+            assert!(
+                !problem.message.is_empty() && !problem.message.contains('\n'),
+                "{words}: {problem:?}"
+            );
+            assert!(
+                !problem.hint.is_empty() && !problem.hint.contains('\n'),
+                "{words}: {problem:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What works on this host, and what is missing.
+
+use std::{fs, io::Write};
+
+use serde::Serialize;
+
+use crate::{
+    bpf::{Kernel, Options},
+    ids::Pid,
+    problem::Problem,
+    render::Format,
+};
+
+/// One thing that was tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What.
+    pub check: &'static str,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do if it does not work.
+    pub hint: Option<String>,
+}
+
+/// Tries everything that pipewatch needs.
+pub fn examine() -> Vec<Check> {
+    let mut checks = vec![
+        kernel(),
+        file(
+            "type information",
+            "/sys/kernel/btf/vmlinux",
+            "needs CONFIG_DEBUG_INFO_BTF=y",
+        ),
+        lockdown(),
+    ];
+    checks.push(match probes() {
+        Ok(found) => Check {
+            check: "probes",
+            ok: true,
+            found,
+            hint: None,
+        },
+        Err(problem) => Check {
+            check: "probes",
+            ok: false,
+            found: problem.message,
+            hint: Some(problem.hint),
+        },
+    });
+    checks
+}
+
+fn kernel() -> Check {
+    let name = rustix::system::uname();
+    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    let found = format!("Linux {} {}", text(name.release()), text(name.machine()));
+    Check {
+        check: "kernel",
+        ok: true,
+        found,
+        hint: None,
+    }
+}
+
+fn file(check: &'static str, path: &str, hint: &str) -> Check {
+    match fs::metadata(path) {
+        Ok(_) => Check {
+            check,
+            ok: true,
+            found: path.to_owned(),
+            hint: None,
+        },
+        Err(error) => Check {
+            check,
+            ok: false,
+            found: format!("{path}: {error}"),
+            hint: Some(hint.to_owned()),
+        },
+    }
+}
+
+/// Confidentiality forbids programs to read kernel memory.
+fn lockdown() -> Check {
+    let check = "lockdown";
+    let Ok(modes) = fs::read_to_string("/sys/kernel/security/lockdown") else {
+        return Check {
+            check,
+            ok: true,
+            found: "not known (no securityfs here)".to_owned(),
+            hint: None,
+        };
+    };
+    let mode = modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
+    let ok = mode != "confidentiality";
+    let hint =
+        (!ok).then(|| "boot with lockdown=integrity: probes cannot read the kernel".to_owned());
+    Check {
+        check,
+        ok,
+        found: mode,
+        hint,
+    }
+}
+
+/// Attaches everything and causes an event, which must arrive: a program that
+/// is attached does not have to fire.
+fn probes() -> Result<String, Problem> {
+    let own = Pid(std::process::id());
+    let options = Options {
+        all: false,
+        own,
+        stacks: false,
+        buffer: 1 << 16,
+        verbose: false,
+    };
+    let mut kernel = Kernel::load(options)?;
+    kernel.watch(own, 0)?;
+    let made = rustix::pipe::pipe();
+    kernel.unwatch(own);
+    let silent = |what: &str| {
+        Problem::new(
+            format!("{what}, and the probes did not report it"),
+            "report this with the output of `uname -a`",
+        )
+    };
+    drop(made.map_err(|error| {
+        Problem::new(
+            format!("cannot make a pipe: {error}"),
+            "is the limit of open files reached?",
+        )
+    })?);
+    let events = kernel.counters().events;
+    if events == 0 {
+        return Err(silent("a pipe was made"));
+    }
+    let tasks = kernel.tasks()?;
+    if !tasks.iter().any(|row| row.actor.process.pid == own) {
+        return Err(silent("this process runs"));
+    }
+    Ok(format!(
+        "system call tracepoints, scheduler tracepoints and iterators attach and report \
+         (backend tracepoint); they add about 50 ns to each system call of the host while \
+         pipewatch runs; {} threads seen",
+        tasks.len()
+    ))
+}
+
+/// Prints the checks; tells whether pipewatch works here.
+///
+/// # Errors
+///
+/// `out` cannot be written.
+pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<bool> {
+    for check in checks {
+        match format {
+            Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
+            Format::Text => {
+                let mark = if check.ok { "ok" } else { "MISSING" };
+                writeln!(out, "{:<17} {mark:<8} {}", check.check, check.found)?;
+                if let Some(hint) = &check.hint {
+                    writeln!(out, "{:<17} {:<8} hint: {hint}", "", "")?;
+                }
+            }
+        }
+    }
+    let works = checks.iter().all(|check| check.ok);
+    if matches!(format, Format::Text) {
+        let verdict = if works {
+            "pipewatch works here"
+        } else {
+            "pipewatch does not work here"
+        };
+        writeln!(out, "{verdict}")?;
+    }
+    Ok(works)
+}

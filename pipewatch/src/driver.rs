@@ -1,0 +1,534 @@
+//! The loop: takes in what the kernel reports, asks it for its tables when a
+//! wait is due for a look, and passes on what the engine concludes.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    future::pending,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::system::uname;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    bpf::{Counters, Kernel, Options},
+    clock,
+    engine::{Config, Engine},
+    event::{Snapshot, TaskRow},
+    finding::{
+        Confidence, Details, Finding, Frame, Lost, Reason, Report, Started, Stopped, Verdict,
+        WaitId,
+    },
+    ids::{Fd, Ktime, Pid, ProcKey, StackId},
+    output::Output,
+    problem::Problem,
+    procfs,
+    signals::Signal,
+    target::{self, NotStarted, Running},
+};
+
+/// How often sleepers and counters are looked at. Events that are not urgent
+/// wait that long too, so that they cost no wake-up each.
+const TICK: Duration = Duration::from_millis(50);
+/// How many events are taken in before other work gets its turn.
+const BATCH: usize = 1 << 16;
+/// Size of the buffer for events.
+const BUFFER: u32 = 1 << 22;
+
+/// Whom to watch.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// These processes and their descendants.
+    Pids(Vec<Pid>),
+    /// Every process of the host.
+    All,
+    /// A command, which pipewatch starts.
+    Command(Vec<OsString>),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whom to watch.
+    pub target: Target,
+    /// A wait this long, with EOF withheld, is a hang.
+    pub threshold: Duration,
+    /// Report hangs from this confidence on.
+    pub min_confidence: Confidence,
+    /// Report healthy waits too.
+    pub healthy: bool,
+    /// Stop after this long.
+    pub duration: Option<Duration>,
+    /// Stop at the first hang.
+    pub exit_on_hang: bool,
+    /// Record user stacks.
+    pub stacks: bool,
+    /// Print what the probes log, for whoever debugs pipewatch.
+    pub debug: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            target: Target::All,
+            threshold: Duration::from_secs(1),
+            min_confidence: Confidence::Likely,
+            healthy: false,
+            duration: None,
+            exit_on_hang: false,
+            stacks: true,
+            debug: false,
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// As asked for: with this exit status.
+    Status(u8),
+    /// The command did not start.
+    NotStarted(NotStarted),
+}
+
+/// Watches until there is a reason to stop.
+///
+/// # Errors
+///
+/// Nothing can be watched here, or reports cannot be written.
+pub async fn watch(
+    plan: Plan,
+    output: Output,
+    signals: UnboundedReceiver<Signal>,
+) -> Result<Ended, Problem> {
+    let own = Pid(std::process::id());
+    let kernel = Kernel::load(Options {
+        all: matches!(plan.target, Target::All),
+        own,
+        stacks: plan.stacks,
+        buffer: BUFFER,
+        verbose: plan.debug,
+    })?;
+    let engine = Engine::new(Config {
+        threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
+        min_confidence: plan.min_confidence,
+        healthy: plan.healthy,
+        own,
+    });
+    let logger = None;
+    let mut session = Session {
+        host: Host { kernel },
+        engine,
+        output,
+        logger,
+        counters: Counters::default(),
+        unreadable: 0,
+        hangs: 0,
+        open: BTreeSet::new(),
+        full_warned: false,
+    };
+    if plan.debug {
+        session.logger = Some(DebugLog::new(&mut session.host.kernel)?);
+    }
+    let command = match &plan.target {
+        Target::Pids(pids) => {
+            session.watch_pids(pids)?;
+            session.start(&plan, Some(pids.clone()))?;
+            None
+        }
+        Target::All => {
+            let snapshot = session.snapshot()?;
+            let kernel = &session.host.kernel;
+            session
+                .engine
+                .adopt(&snapshot, |process| kernel.is_watched(process.pid), false);
+            session.start(&plan, None)?;
+            None
+        }
+        Target::Command(command) => match session.start_command(command, own)? {
+            Ok(running) => {
+                session.start(&plan, Some(vec![running.pid()]))?;
+                Some(running)
+            }
+            Err(not_started) => return Ok(Ended::NotStarted(not_started)),
+        },
+    };
+    session
+        .run(&plan, command, signals)
+        .await
+        .map(Ended::Status)
+}
+
+/// The kernel and `/proc`, as they tell what the engine does not know.
+struct Host {
+    kernel: Kernel,
+}
+
+impl Details for Host {
+    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
+        procfs::cmdline(process.pid)
+    }
+
+    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame> {
+        let addresses = stack.map(|id| self.kernel.stack(id)).unwrap_or_default();
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let maps = procfs::code_maps(process.pid);
+        let frame = |address| {
+            let map = maps.iter().find(|map| map.range.contains(&address));
+            let module = map.map(|map| map.path.clone());
+            Frame {
+                module,
+                address,
+                ..Frame::default()
+            }
+        };
+        addresses.into_iter().map(frame).collect()
+    }
+
+    fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
+        procfs::path(process.pid, fd)
+    }
+
+    fn wall(&self, time: Ktime) -> u64 {
+        clock::wall(time)
+    }
+}
+
+/// What the probes log, on standard error.
+struct DebugLog(aya_log::EbpfLogger<ToStderr>);
+
+struct ToStderr;
+
+impl log::Log for ToStderr {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("pipewatch: probe: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+impl DebugLog {
+    fn new(kernel: &mut Kernel) -> Result<Self, Problem> {
+        let logger = aya_log::EbpfLogger::init_with_logger(kernel.ebpf_mut(), ToStderr);
+        logger.map(Self).map_err(|error| {
+            Problem::new(
+                format!("cannot read what the probes log: {error}"),
+                "leave out -vv",
+            )
+        })
+    }
+}
+
+struct Session {
+    host: Host,
+    engine: Engine,
+    output: Output,
+    logger: Option<DebugLog>,
+    counters: Counters,
+    /// Records that made no sense; they count as lost.
+    unreadable: u64,
+    hangs: u64,
+    /// Hangs that are not resolved.
+    open: BTreeSet<WaitId>,
+    full_warned: bool,
+}
+
+impl Session {
+    /// Adds processes and their descendants to the watched ones, and learns
+    /// what they hold.
+    fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
+        let mut watched: BTreeSet<Pid> = BTreeSet::new();
+        // Children of watched processes are added by the kernel side, so this
+        // ends once a pass finds no process that was forked by another's child.
+        loop {
+            let kernel = &mut self.host.kernel;
+            let tasks = kernel.tasks()?;
+            let mut added = false;
+            let mut again = true;
+            while again {
+                again = false;
+                for row in &tasks {
+                    let process = row.actor.process;
+                    let wanted = pids.contains(&process.pid) || watched.contains(&row.parent);
+                    if wanted && watched.insert(process.pid) {
+                        kernel.watch(process.pid, process.start)?;
+                        (added, again) = (true, true);
+                    }
+                }
+            }
+            if !added {
+                break;
+            }
+        }
+        let snapshot = self.snapshot()?;
+        self.engine
+            .adopt(&snapshot, |process| watched.contains(&process.pid), false);
+        for pid in pids {
+            let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.table.0 != 0;
+            if !snapshot.tasks.iter().any(alive) {
+                return Err(Problem::new(
+                    format!("process {pid} ended while it was being attached"),
+                    "start it again, or let pipewatch start it: pipewatch -- COMMAND",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the command. It is watched from its fork on, since pipewatch
+    /// itself is among the watched ones for that moment.
+    fn start_command(
+        &mut self,
+        command: &[OsString],
+        own: Pid,
+    ) -> Result<Result<Running, NotStarted>, Problem> {
+        let kernel = &mut self.host.kernel;
+        kernel.watch(own, 0)?;
+        let started = target::start(command);
+        kernel.unwatch(own);
+        self.drain()?;
+        Ok(started)
+    }
+
+    fn start(&mut self, plan: &Plan, watching: Option<Vec<Pid>>) -> Result<(), Problem> {
+        let name = uname();
+        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+        self.report(Report::Started(Started {
+            time: clock::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: text(name.release()),
+            arch: text(name.machine()),
+            backend: "tracepoint".to_owned(),
+            watching,
+            threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
+            limits: Vec::new(),
+        }))
+    }
+
+    async fn run(
+        mut self,
+        plan: &Plan,
+        mut command: Option<Running>,
+        mut signals: UnboundedReceiver<Signal>,
+    ) -> Result<u8, Problem> {
+        let ring = pollable(self.host.kernel.ring_fd())?;
+        let ended = match &command {
+            Some(running) => Some(pollable(running.ended_fd().as_fd())?),
+            None => None,
+        };
+        let end = plan
+            .duration
+            .and_then(|duration| Instant::now().checked_add(duration));
+        let mut tick = Instant::now() + TICK;
+        let mut status = None;
+        let reason = loop {
+            let wake = tick.min(self.next_look());
+            tokio::select! {
+                biased;
+                signal = signals.recv() => match (&command, signal) {
+                    (Some(running), Some(signal)) => {
+                        if !signal.from_terminal {
+                            running.signal(signal.number);
+                        }
+                    }
+                    (None, Some(_)) => break Reason::Signal,
+                    (_, None) => {}
+                },
+                () = async {
+                    match end {
+                        Some(end) => sleep_until(end).await,
+                        None => pending().await,
+                    }
+                } => break Reason::Duration,
+                _ = async {
+                    match &ended {
+                        Some(fd) => fd.readable().await.map(drop),
+                        None => pending().await,
+                    }
+                } => {
+                    if let Some(running) = &mut command {
+                        status = Some(running.status()?);
+                    }
+                    break Reason::Ended;
+                }
+                guard = ring.readable() => {
+                    let mut guard = guard.map_err(|error| no_polling(&error))?;
+                    guard.clear_ready();
+                }
+                () = sleep_until(wake) => {}
+            }
+            let hangs = self.hangs;
+            self.drain()?;
+            if Instant::now() >= tick {
+                tick = Instant::now() + TICK;
+                self.tick()?;
+            }
+            self.look()?;
+            if plan.exit_on_hang && self.hangs > hangs {
+                status = Some(1);
+                break Reason::Hang;
+            }
+            if command.is_none() && !matches!(plan.target, Target::All) && self.engine.is_idle() {
+                break Reason::Ended;
+            }
+            if command.is_none() && self.output.is_closed() {
+                return Ok(0);
+            }
+        };
+        self.drain()?;
+        self.stop(reason)?;
+        if let (Some(running), Reason::Hang) = (&command, reason) {
+            // Its caller waits for pipewatch, and would for the hang.
+            running.signal(libc::SIGTERM);
+        }
+        Ok(status.unwrap_or(0))
+    }
+
+    /// The moment of the next look, on the loop's clock.
+    fn next_look(&self) -> Instant {
+        let now = clock::now();
+        let wait = self
+            .engine
+            .next_look()
+            .map_or(u64::MAX / 4, |look| look.since(now));
+        Instant::now() + Duration::from_nanos(wait).min(TICK)
+    }
+
+    /// Takes in the events that are there.
+    fn drain(&mut self) -> Result<(), Problem> {
+        for _ in 0..BATCH {
+            let Some(event) = self.host.kernel.next_event() else {
+                return Ok(());
+            };
+            match event {
+                Ok(event) => {
+                    let findings = self.engine.ingest(&event);
+                    self.findings(findings)?;
+                }
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not told by events.
+    fn tick(&mut self) -> Result<(), Problem> {
+        for (actor, table, sleep) in self.host.kernel.sleeps() {
+            self.engine.sleeping(actor, table, sleep);
+        }
+        if let Some(DebugLog(logger)) = &mut self.logger {
+            logger.flush();
+        }
+        let counters = self.host.kernel.counters();
+        let lost = counters.dropped - self.counters.dropped;
+        let full = counters.map_full > self.counters.map_full;
+        self.counters = counters;
+        if lost > 0 {
+            self.rescan()?;
+            let time = clock::now();
+            self.report(Report::Lost(Lost {
+                time,
+                events: lost,
+                rescanned: true,
+            }))?;
+        }
+        if full && !self.full_warned {
+            self.full_warned = true;
+            eprintln!(
+                "warning: more processes than pipewatch has room for; some are not watched\n\
+                 hint: watch fewer with --pid"
+            );
+        }
+        Ok(())
+    }
+
+    /// Judges the waits that are due.
+    fn look(&mut self) -> Result<(), Problem> {
+        if self.engine.due(clock::now()).next().is_none() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot()?;
+        self.drain()?;
+        let findings = self.engine.look(&snapshot, clock::now());
+        for arm in self.engine.take_arms() {
+            self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
+        }
+        self.findings(findings)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, Problem> {
+        self.host.kernel.snapshot(clock::now())
+    }
+
+    /// Rebuilds the state from the kernel's tables after events were lost.
+    fn rescan(&mut self) -> Result<(), Problem> {
+        self.drain()?;
+        let snapshot = self.snapshot()?;
+        let kernel = &self.host.kernel;
+        self.engine
+            .adopt(&snapshot, |process| kernel.is_watched(process.pid), true);
+        Ok(())
+    }
+
+    fn findings(&mut self, findings: Vec<Finding>) -> Result<(), Problem> {
+        for finding in findings {
+            match &finding {
+                Finding::Hang(hang) if hang.verdict != Verdict::Waiting => {
+                    self.hangs += 1;
+                    self.open.insert(hang.id);
+                }
+                Finding::Resolved(resolved) => {
+                    self.open.remove(&resolved.id);
+                }
+                Finding::Hang(_) | Finding::Update(_) => {}
+            }
+            self.report(Report::Finding(finding))?;
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, reason: Reason) -> Result<(), Problem> {
+        let counters = self.host.kernel.counters();
+        self.report(Report::Stopped(Stopped {
+            time: clock::now(),
+            hangs: self.hangs,
+            resolved: self.hangs - self.open.len() as u64,
+            events: counters.events,
+            lost_events: counters.dropped + self.unreadable,
+            reason,
+        }))
+    }
+
+    fn report(&mut self, report: Report) -> Result<(), Problem> {
+        self.output.write(&report, &self.host)
+    }
+}
+
+/// A duplicate of a descriptor that the loop can wait for.
+fn pollable(fd: BorrowedFd<'_>) -> Result<AsyncFd<OwnedFd>, Problem> {
+    let fd = fd
+        .try_clone_to_owned()
+        .map_err(|error| no_polling(&error))?;
+    // SAFETY: an `OwnedFd` refers to the same open file as long as it lives.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    registered.map_err(|error| no_polling(&error.into()))
+}
+
+fn no_polling(error: &std::io::Error) -> Problem {
+    Problem::new(
+        format!("cannot wait for events: {error}"),
+        "report this as a bug",
+    )
+}

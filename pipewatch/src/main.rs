@@ -1,0 +1,172 @@
+//! The program: runs what the command line asks for, prints what went wrong,
+//! sets the exit status.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use pipewatch::{
+    cli::{self, Cli, Command, Format, Parsed, Stacks},
+    demo, doctor,
+    driver::{self, Ended, Plan, Target},
+    ids::Pid,
+    output::Output,
+    problem::Problem,
+    procfs, signals,
+};
+
+/// Usage or set-up error.
+const FAILURE: u8 = 2;
+/// pipewatch's own failure, when the exit status is the command's.
+const OWN_FAILURE: u8 = 125;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(Parsed::Do(cli)) => cli,
+        Ok(Parsed::Print(text)) => {
+            // Nobody may be reading it.
+            let _ = text.print();
+            return ExitCode::SUCCESS;
+        }
+        Ok(Parsed::Usage(usage)) => {
+            eprintln!("{usage}");
+            return ExitCode::from(FAILURE);
+        }
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let failure = if cli.watch.run.is_empty() {
+        FAILURE
+    } else {
+        OWN_FAILURE
+    };
+    ExitCode::from(run(*cli).unwrap_or_else(|problem| {
+        complain(&problem);
+        failure
+    }))
+}
+
+fn complain(problem: &Problem) {
+    eprintln!("error: {}\nhint: {}", problem.message, problem.hint);
+}
+
+fn run(cli: Cli) -> Result<u8, Problem> {
+    match cli.command {
+        Some(Command::Enact) => demo::enact().map(|()| 0),
+        Some(Command::Doctor(format)) => run_doctor(format.format),
+        Some(Command::Demo(format)) => run_demo(format.format),
+        None => {
+            let plan = plan(&cli.watch)?;
+            let output = Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
+            watch(plan, output)
+        }
+    }
+}
+
+fn run_doctor(format: Format) -> Result<u8, Problem> {
+    let checks = doctor::examine();
+    match doctor::print(&checks, format.into(), &mut io::stdout().lock()) {
+        Ok(works) => Ok(if works { 0 } else { FAILURE }),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) => Err(Problem::new(
+            format!("cannot print: {error}"),
+            "is the disk full?",
+        )),
+    }
+}
+
+fn run_demo(format: Format) -> Result<u8, Problem> {
+    let own = std::env::current_exe().map_err(|error| {
+        Problem::new(
+            format!("cannot find this program: {error}"),
+            "is /proc mounted?",
+        )
+    })?;
+    eprintln!(
+        "demo: in a child, one thread makes a pipe, another one forks, the first closes its write \
+         end and reads.\ndemo: the forked process keeps its copy for 3 s; this is what pipewatch \
+         says to that:\n"
+    );
+    let command = vec![own.into_os_string(), OsString::from("enact")];
+    let plan = Plan {
+        target: Target::Command(command),
+        ..Plan::default()
+    };
+    watch(plan, Output::new(None, format.into())?)
+}
+
+/// Checks what can be checked before anything is loaded.
+fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
+    let target = if options.all {
+        Target::All
+    } else if options.run.is_empty() {
+        Target::Pids(
+            options
+                .pids
+                .iter()
+                .map(|&id| process(id))
+                .collect::<Result<_, _>>()?,
+        )
+    } else {
+        Target::Command(options.run.clone())
+    };
+    Ok(Plan {
+        target,
+        threshold: options.threshold,
+        min_confidence: options.min_confidence.into(),
+        healthy: options.verbose > 0,
+        duration: options.duration,
+        exit_on_hang: options.exit_on_hang,
+        stacks: options.stacks == Stacks::Auto,
+        debug: options.verbose > 1,
+    })
+}
+
+fn process(id: u32) -> Result<Pid, Problem> {
+    let found = procfs::process_of(id).map_err(|error| {
+        Problem::new(
+            format!("cannot look for process {id}: {error}"),
+            "is /proc mounted?",
+        )
+    })?;
+    let pid = found.ok_or_else(|| {
+        Problem::new(
+            format!("there is no process or thread {id}"),
+            "`pgrep -af NAME` lists processes by name; pids inside a container differ from the host's",
+        )
+    })?;
+    if pid.0 == std::process::id() {
+        return Err(Problem::new(
+            "pipewatch does not watch itself",
+            "name another process",
+        ));
+    }
+    Ok(pid)
+}
+
+fn watch(plan: Plan, output: Output) -> Result<u8, Problem> {
+    let signals = signals::listen()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        Problem::new(
+            format!("cannot wait for events: {error}"),
+            "is the limit of open files reached?",
+        )
+    })?;
+    match runtime.block_on(driver::watch(plan, output, signals))? {
+        Ended::Status(status) => {
+            let _ = io::stdout().flush();
+            Ok(status)
+        }
+        Ended::NotStarted(not_started) => {
+            complain(&not_started.problem);
+            Ok(not_started.status)
+        }
+    }
+}

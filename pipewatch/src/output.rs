@@ -1,0 +1,146 @@
+//! Where reports go.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal as _, Write},
+    os::{fd::AsFd as _, fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    path::Path,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{FileType, fstat},
+    termios::tcgetwinsize,
+    time::Timespec,
+};
+
+use crate::{
+    finding::{Details, Report},
+    problem::Problem,
+    render::{self, Format, Style},
+};
+
+/// Width of text that does not go to a terminal.
+const PLAIN_WIDTH: usize = 80;
+
+/// A place for reports.
+pub struct Output {
+    to: Box<dyn Write>,
+    /// The reading end of it can go away.
+    pipe: Option<OwnedFd>,
+    format: Format,
+    style: Style,
+    closed: bool,
+}
+
+impl Output {
+    /// Writes to a new file, or to standard output.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn new(file: Option<&Path>, format: Format) -> Result<Self, Problem> {
+        let mut style = Style {
+            width: columns().unwrap_or(PLAIN_WIDTH),
+            colour: false,
+        };
+        let Some(path) = file else {
+            let stdout = io::stdout();
+            style.colour = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+            if stdout.is_terminal() {
+                style.width = tcgetwinsize(&stdout)
+                    .ok()
+                    .filter(|size| size.ws_col > 0)
+                    .map_or(style.width, |size| usize::from(size.ws_col));
+            }
+            let fd = stdout.as_fd();
+            let is_pipe = fstat(fd).is_ok_and(|stat| {
+                matches!(
+                    FileType::from_raw_mode(stat.st_mode),
+                    FileType::Fifo | FileType::Socket
+                )
+            });
+            let pipe = if is_pipe {
+                fd.try_clone_to_owned().ok()
+            } else {
+                None
+            };
+            return Ok(Self {
+                to: Box::new(stdout),
+                pipe,
+                format,
+                style,
+                closed: false,
+            });
+        };
+        // Command lines may hold secrets.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path);
+        let file = file.map_err(|error| {
+            Problem::new(
+                format!("cannot write reports to {}: {error}", path.display()),
+                "name a file in a folder that exists and is writable",
+            )
+        })?;
+        Ok(Self {
+            to: Box::new(file),
+            pipe: None,
+            format,
+            style,
+            closed: false,
+        })
+    }
+
+    /// Writes a report at once.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written (the disk is full). A reader that went away
+    /// is no error: see [`Output::is_closed`].
+    pub fn write(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
+        if self.closed {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let written = render::write(report, details, self.format, &self.style, &mut bytes)
+            .and_then(|()| self.to.write_all(&bytes))
+            .and_then(|()| self.to.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Problem::new(
+                format!("cannot write a report: {error}"),
+                "is there space left where reports go?",
+            )),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Nobody reads reports any more.
+    pub fn is_closed(&mut self) -> bool {
+        if let Some(pipe) = &self.pipe {
+            let mut fds = [PollFd::new(pipe, PollFlags::empty())];
+            let now = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let polled = poll(&mut fds, Some(&now));
+            self.closed |= polled.is_ok() && fds[0].revents().contains(PollFlags::ERR);
+        }
+        self.closed
+    }
+}
+
+fn columns() -> Option<usize> {
+    std::env::var("COLUMNS")
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|&columns| columns > 0)
+}
