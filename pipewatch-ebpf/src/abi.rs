@@ -14,7 +14,9 @@ pub const COMM_LEN: usize = 16;
 
 /// A thread, and the process it belongs to.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Task {
     /// Process id as user space knows it (the kernel's tgid), in the initial
     /// pid namespace.
@@ -29,7 +31,9 @@ pub struct Task {
 
 /// One descriptor that refers to a pipe or FIFO.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct End {
     /// Address of the `struct file`: the open file description's identity,
     /// equal for all descriptors made from it by dup or fork.
@@ -62,7 +66,9 @@ pub const END_FIFO: u16 = 2;
 
 /// What a probe or an iterator saw.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Record {
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time: u64,
@@ -173,7 +179,9 @@ pub const COUNTERS: u32 = 3;
 /// What user space keeps in the map `ARMED` for a reader whose end of wait it
 /// wants to hear of, keyed by thread id.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Armed {
     /// Address of the `struct pipe_inode_info` it sleeps on.
     pub pipe: u64,

@@ -34,7 +34,14 @@ pub fn record(kind: u16) -> Record {
 #[inline(always)]
 pub fn send(record: &Record) {
     let wake = EVENTS.query(BPF_RB_AVAIL_DATA) > WAKE_BYTES;
-    output(record, if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP });
+    output(
+        record,
+        if wake {
+            BPF_RB_FORCE_WAKEUP
+        } else {
+            BPF_RB_NO_WAKEUP
+        },
+    );
 }
 
 /// Sends a record that a person waits for.
@@ -46,7 +53,11 @@ pub fn send_urgent(record: &Record) {
 #[inline(always)]
 fn output(record: &Record, flags: u64) {
     let sent = EVENTS.output::<Record>(record, flags).is_ok();
-    count(if sent { COUNTER_EVENTS } else { COUNTER_DROPPED });
+    count(if sent {
+        COUNTER_EVENTS
+    } else {
+        COUNTER_DROPPED
+    });
 }
 
 /// Adds one to a counter of this CPU.

@@ -5,9 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use pipewatch_ebpf::{
-    abi::{
-        FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record,
-    },
+    abi::{FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record},
     offsets::{
         FILE_INODE, INODE_MODE, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, TASK_ARRIVAL,
         TASK_NVCSW, TASK_PARENT,
@@ -37,7 +35,11 @@ unsafe fn write(ctx: Ptr, record: &Record) {
     // `struct seq_file *`.
     unsafe {
         let seq: *mut seq_file = core::ptr::read_volatile(slot::<0>(ctx).cast());
-        bpf_seq_write(seq, (&raw const *record).cast::<c_void>().cast_mut(), size_of::<Record>() as u32);
+        bpf_seq_write(
+            seq,
+            (&raw const *record).cast::<c_void>().cast_mut(),
+            size_of::<Record>() as u32,
+        );
     }
 }
 

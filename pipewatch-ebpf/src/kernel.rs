@@ -20,7 +20,11 @@ pub fn offset(field: usize) -> usize {
 #[inline(always)]
 pub fn syscall(index: usize) -> u64 {
     // SAFETY: `index` is a constant below the array's length.
-    unsafe { u64::from(read_volatile((&raw const SYSCALLS).cast::<u32>().add(index))) }
+    unsafe {
+        u64::from(read_volatile(
+            (&raw const SYSCALLS).cast::<u32>().add(index),
+        ))
+    }
 }
 
 /// Reads member `field` of the object at `object`, which may be any address;

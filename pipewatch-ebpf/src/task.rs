@@ -162,7 +162,11 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
         let regs = bpf_task_pt_regs(task as *mut _) as Ptr;
         Syscall {
             nr: load(regs, REGS_NR),
-            args: [load(regs, REGS_ARG0), load(regs, REGS_ARG1), load(regs, REGS_ARG2)],
+            args: [
+                load(regs, REGS_ARG0),
+                load(regs, REGS_ARG1),
+                load(regs, REGS_ARG2),
+            ],
         }
     }
 }

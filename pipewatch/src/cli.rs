@@ -65,6 +65,9 @@ pub struct Watch {
     /// Write reports there, not to standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// How descriptors are followed
+    #[arg(long, value_enum, default_value = "auto")]
+    pub backend: Backend,
     /// Record where in the programs it happened
     #[arg(long, value_enum, default_value = "auto")]
     pub stacks: Stacks,
@@ -103,6 +106,14 @@ impl From<Format> for render::Format {
             Format::Json => Self::Json,
         }
     }
+}
+
+/// Values of `--backend`. There is one so far, so either value means it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Backend {
+    Auto,
+    Tracepoint,
 }
 
 /// Values of `--stacks`.

@@ -22,13 +22,13 @@ pub struct Evidence<'a> {
     ends: BTreeMap<PipeId, Vec<&'a EndRow>>,
     tasks: BTreeMap<Tid, &'a TaskRow>,
     parents: BTreeMap<Pid, Pid>,
-    lossy: bool,
+    lost: Option<Ktime>,
 }
 
 impl<'a> Evidence<'a> {
-    /// `own` is pipewatch's process, whose descriptors do not count; `lossy`
-    /// tells that events were lost.
-    pub fn new(snapshot: &'a Snapshot, own: Pid, lossy: bool) -> Self {
+    /// `own` is pipewatch's process, whose descriptors do not count; `lost`
+    /// tells when events were last known to be missing.
+    pub fn new(snapshot: &'a Snapshot, own: Pid, lost: Option<Ktime>) -> Self {
         let mut ends: BTreeMap<PipeId, Vec<&EndRow>> = BTreeMap::new();
         for row in snapshot
             .ends
@@ -51,7 +51,7 @@ impl<'a> Evidence<'a> {
             ends,
             tasks,
             parents,
-            lossy,
+            lost,
         }
     }
 
@@ -232,7 +232,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         && found
             .iter()
             .all(|f| f.via.as_ref().is_some_and(|v| seen_whole(v)));
-    let exact = known && !evidence.lossy;
+    // A loss before the pipe was made took nothing of its history.
+    let lossy = created.is_none_or(|created| evidence.lost >= Some(created.act.time));
+    let exact = known && !lossy;
     let timeline = timeline(&reader, pipe, &found);
     let mut judgement = Judgement {
         verdict: Verdict::Waiting,
@@ -258,13 +260,15 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         judgement.hint = "nothing to do: this wait looks meant".to_owned();
     }
     if !exact {
-        let part = match (evidence.lossy, created) {
+        let part = match (evidence.lost.is_some() && lossy, created) {
             (true, _) => "events were lost on the way",
             (false, None) => "the pipe was made before pipewatch came",
             (false, Some(_)) => "part of its history was not seen",
         };
         judgement.why = format!("{}; {part}", judgement.why);
     }
+    judgement.why.push('.');
+    judgement.hint.push('.');
     judgement.holders = found.into_iter().map(|found| found.holder).collect();
     Some(judgement)
 }

@@ -147,12 +147,12 @@ fn probes() -> Result<String, Problem> {
     ))
 }
 
-/// Prints the checks; tells whether pipewatch works here.
+/// Prints the checks, and whether pipewatch works here.
 ///
 /// # Errors
 ///
 /// `out` cannot be written.
-pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<bool> {
+pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<()> {
     for check in checks {
         match format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
@@ -165,8 +165,8 @@ pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::
             }
         }
     }
-    let works = checks.iter().all(|check| check.ok);
     if matches!(format, Format::Text) {
+        let works = checks.iter().all(|check| check.ok);
         let verdict = if works {
             "pipewatch works here"
         } else {
@@ -174,5 +174,5 @@ pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::
         };
         writeln!(out, "{verdict}")?;
     }
-    Ok(works)
+    Ok(())
 }

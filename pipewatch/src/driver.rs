@@ -147,7 +147,7 @@ pub async fn watch(
             let kernel = &session.host.kernel;
             session
                 .engine
-                .adopt(&snapshot, |process| kernel.is_watched(process.pid), false);
+                .adopt(&snapshot, |process| kernel.is_watched(process.pid), None);
             session.start(&plan, None)?;
             None
         }
@@ -274,7 +274,7 @@ impl Session {
         }
         let snapshot = self.snapshot()?;
         self.engine
-            .adopt(&snapshot, |process| watched.contains(&process.pid), false);
+            .adopt(&snapshot, |process| watched.contains(&process.pid), None);
         for pid in pids {
             let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.table.0 != 0;
             if !snapshot.tasks.iter().any(alive) {
@@ -456,10 +456,16 @@ impl Session {
 
     /// Judges the waits that are due.
     fn look(&mut self) -> Result<(), Problem> {
-        if self.engine.due(clock::now()).next().is_none() {
+        let now = clock::now();
+        if self.engine.due(now).next().is_none() {
             return Ok(());
         }
-        let snapshot = self.snapshot()?;
+        let before = self.host.kernel.tasks()?;
+        // Most waits are over by now, and cost no more than this.
+        if !self.engine.still_due(&before, now) {
+            return Ok(());
+        }
+        let snapshot = self.snapshot_after(&before)?;
         self.drain()?;
         let findings = self.engine.look(&snapshot, clock::now());
         for arm in self.engine.take_arms() {
@@ -469,7 +475,14 @@ impl Session {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Problem> {
-        self.host.kernel.snapshot(clock::now())
+        let before = self.host.kernel.tasks()?;
+        self.snapshot_after(&before)
+    }
+
+    fn snapshot_after(&mut self, before: &[TaskRow]) -> Result<Snapshot, Problem> {
+        let ends = self.host.kernel.ends()?;
+        let after = self.host.kernel.tasks()?;
+        Ok(Snapshot::new(before, ends, after))
     }
 
     /// Rebuilds the state from the kernel's tables after events were lost.
@@ -477,8 +490,11 @@ impl Session {
         self.drain()?;
         let snapshot = self.snapshot()?;
         let kernel = &self.host.kernel;
-        self.engine
-            .adopt(&snapshot, |process| kernel.is_watched(process.pid), true);
+        self.engine.adopt(
+            &snapshot,
+            |process| kernel.is_watched(process.pid),
+            Some(clock::now()),
+        );
         Ok(())
     }
 

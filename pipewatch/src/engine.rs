@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Doing, Event, Fact, Sleep, Snapshot},
+    event::{Actor, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Confidence, Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
     ids::{Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     world::World,
@@ -79,7 +79,8 @@ pub struct Engine {
     waits: BTreeMap<Tid, Tracked>,
     arms: Vec<Arm>,
     last_id: WaitId,
-    lossy: bool,
+    /// When events were last known to be missing.
+    lost: Option<Ktime>,
 }
 
 impl Engine {
@@ -91,7 +92,7 @@ impl Engine {
             waits: BTreeMap::new(),
             arms: Vec::new(),
             last_id: 0,
-            lossy: false,
+            lost: None,
         }
     }
 
@@ -101,9 +102,15 @@ impl Engine {
     }
 
     /// Takes over the state of watched processes from the kernel's tables.
-    /// `lost` tells that events are missing from what was known before.
-    pub fn adopt(&mut self, snapshot: &Snapshot, watched: impl Fn(ProcKey) -> bool, lost: bool) {
-        self.lossy |= lost;
+    /// `lost` tells that events are missing from what happened before that
+    /// moment.
+    pub fn adopt(
+        &mut self,
+        snapshot: &Snapshot,
+        watched: impl Fn(ProcKey) -> bool,
+        lost: Option<Ktime>,
+    ) {
+        self.lost = lost.or(self.lost);
         self.world.adopt(snapshot, &watched);
         for row in snapshot
             .tasks
@@ -206,6 +213,31 @@ impl Engine {
             .map(|(tid, _)| *tid)
     }
 
+    /// Whether any of the threads that are due still sleeps, or was reported to.
+    /// The others have gone on, and are not due any more.
+    pub fn still_due(&mut self, tasks: &[TaskRow], now: Ktime) -> bool {
+        let sleeps: BTreeMap<Tid, Sleep> = tasks
+            .iter()
+            .filter_map(|row| Some((row.actor.tid, row.sleep?)))
+            .collect();
+        let due: Vec<Tid> = self.due(now).collect();
+        let mut still = false;
+        for tid in due {
+            let Some(tracked) = self.waits.get_mut(&tid) else {
+                continue;
+            };
+            let sleeps = sleeps
+                .get(&tid)
+                .is_some_and(|now| tracked.wait.sleep.is_continued_by(now));
+            if sleeps || tracked.reported.is_some() {
+                still = true;
+            } else {
+                tracked.look = None;
+            }
+        }
+        still
+    }
+
     /// Sleepers whose wake-up the kernel is to report from now on, since the
     /// last call.
     pub fn take_arms(&mut self) -> Vec<Arm> {
@@ -216,7 +248,7 @@ impl Engine {
     /// was ingested when it was begun, and all that happened until it was
     /// complete must have been ingested since.
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
-        let evidence = Evidence::new(snapshot, self.config.own, self.lossy);
+        let evidence = Evidence::new(snapshot, self.config.own, self.lost);
         let due: Vec<Tid> = self.due(now).collect();
         due.into_iter()
             .filter_map(|tid| self.look_at(tid, &evidence, now))

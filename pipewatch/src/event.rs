@@ -1,6 +1,8 @@
 //! The one vocabulary of facts: what the kernel reported, whoever asked. Live
 //! tracing and tests feed the engine with the same words.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid};
@@ -71,6 +73,14 @@ pub struct Sleep {
     pub nvcsw: u64,
     /// Where in the program, if known.
     pub stack: Option<StackId>,
+}
+
+impl Sleep {
+    /// Whether a later sleep waits for the same byte: through the same
+    /// description, and nothing has been written in between.
+    pub fn is_continued_by(&self, later: &Self) -> bool {
+        (self.end.file, self.end.head) == (later.end.file, later.end.head)
+    }
 }
 
 /// What the waker of a sleeper was doing.
@@ -232,10 +242,29 @@ pub struct EndRow {
 /// The kernel's tables at one moment, the whole host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When reading them began.
-    pub begun: Ktime,
     /// Every user thread.
     pub tasks: Vec<TaskRow>,
     /// Every descriptor of a pipe or FIFO.
     pub ends: Vec<EndRow>,
+}
+
+impl Snapshot {
+    /// From threads as they were before and after the descriptors were listed:
+    /// a read counts as asleep only if it was so both times, without a byte in
+    /// between.
+    pub fn new(before: &[TaskRow], ends: Vec<EndRow>, mut after: Vec<TaskRow>) -> Self {
+        let before: BTreeMap<Tid, Sleep> = before
+            .iter()
+            .filter_map(|row| Some((row.actor.tid, row.sleep?)))
+            .collect();
+        for row in &mut after {
+            let steady = |now: &Sleep| {
+                before
+                    .get(&row.actor.tid)
+                    .is_some_and(|then| then.is_continued_by(now))
+            };
+            row.sleep = row.sleep.filter(steady);
+        }
+        Self { tasks: after, ends }
+    }
 }

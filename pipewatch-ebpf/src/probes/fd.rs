@@ -3,8 +3,7 @@
 //! most calls need one probe, at their return.
 
 use aya_ebpf::{
-    EbpfContext, macros::tracepoint, programs::TracePointContext,
-    helpers::bpf_probe_read_user,
+    EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext,
 };
 use pipewatch_ebpf::abi::{
     FLAG_REPLACED, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD,
@@ -115,7 +114,12 @@ pub fn exit_close_range(ctx: TracePointContext) -> u32 {
         unshared(&mut record);
         return 0;
     }
-    record.args = [first & 0xffff_ffff, last & 0xffff_ffff, flags & 0xffff_ffff, 0];
+    record.args = [
+        first & 0xffff_ffff,
+        last & 0xffff_ffff,
+        flags & 0xffff_ffff,
+        0,
+    ];
     send(&record);
     0
 }

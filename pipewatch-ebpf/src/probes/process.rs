@@ -14,7 +14,10 @@ use crate::{
     emit::{record, send, send_urgent, stack},
     kernel::{Ptr, load},
     maps::{ARMED, SLEEPS, WATCHED, setting},
-    task::{PF_KTHREAD, by_current, current, current_watched, flags, identity, syscall_of, watch, watched},
+    task::{
+        PF_KTHREAD, by_current, current, current_watched, flags, identity, syscall_of, watch,
+        watched,
+    },
 };
 
 /// `CLONE_FILES` of `include/uapi/linux/sched.h`.
@@ -28,7 +31,12 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     let mut record = record(KIND_FORK);
     // SAFETY: typed by the tracepoint.
     let (parent_is_kernel, parent_id, child_id, files) = unsafe {
-        (flags(parent) & PF_KTHREAD != 0, identity(parent), identity(child), load(child, TASK_FILES))
+        (
+            flags(parent) & PF_KTHREAD != 0,
+            identity(parent),
+            identity(child),
+            load(child, TASK_FILES),
+        )
     };
     if parent_is_kernel || !watched(parent_id.tgid) {
         return 0;

@@ -2,9 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
-    abi::{
-        COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE,
-    },
+    abi::{COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE},
     offsets::{PIPE_HEAD, PIPE_TAIL, PIPE_WRITERS, TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
 };
 

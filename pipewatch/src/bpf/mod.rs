@@ -20,8 +20,8 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 pub use self::programs::{Attach, PROGRAMS, Program};
 use crate::{
     decode::{self, CallNumbers},
-    event::{Actor, Event, Sleep, Snapshot, TaskRow},
-    ids::{Ktime, Pid, StackId, TableId, Tid},
+    event::{Actor, EndRow, Event, Sleep, TaskRow},
+    ids::{Pid, StackId, TableId, Tid},
     problem::{Problem, chain},
 };
 
@@ -220,29 +220,17 @@ impl Kernel {
             .collect())
     }
 
-    /// The kernel's tables. A read counts as asleep only if it was so before
-    /// and after the descriptors were listed, without a byte in between.
+    /// Every descriptor of the host that refers to a pipe or FIFO.
     ///
     /// # Errors
     ///
-    /// The kernel refuses to run an iterator.
-    pub fn snapshot(&mut self, begun: Ktime) -> Result<Snapshot, Problem> {
-        let mut before: Vec<TaskRow> = self.tasks()?;
-        before.sort_by_key(|row| row.actor.tid);
-        let ends = self.iterate("iter_ends")?;
-        let ends = ends
+    /// The kernel refuses to run the iterator.
+    pub fn ends(&mut self) -> Result<Vec<EndRow>, Problem> {
+        let records = self.iterate("iter_ends")?;
+        Ok(records
             .iter()
             .filter_map(|record| decode::end_row(record).ok())
-            .collect();
-        let mut tasks = self.tasks()?;
-        for row in &mut tasks {
-            let old = before.binary_search_by_key(&row.actor.tid, |row| row.actor.tid);
-            let old = old.ok().and_then(|index| before[index].sleep);
-            row.sleep = row.sleep.filter(|now| {
-                old.is_some_and(|old| (old.end.file, old.end.head) == (now.end.file, now.end.head))
-            });
-        }
-        Ok(Snapshot { begun, tasks, ends })
+            .collect())
     }
 
     fn iterate(&mut self, name: &str) -> Result<Vec<Record>, Problem> {
@@ -291,7 +279,7 @@ fn explain_load(error: &EbpfError) -> Problem {
     let refused = message.contains("Operation not permitted") || message.contains("os error 1)");
     if refused {
         return Problem::new(
-            format!("not permitted to use BPF: {message}"),
+            format!("loading BPF programs needs root: {message}"),
             "run as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
         );
     }

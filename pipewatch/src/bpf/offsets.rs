@@ -37,7 +37,7 @@ pub(super) fn of_running_kernel() -> Result<[u32; COUNT], Problem> {
             "the file must be readable; is /sys mounted in this container?"
         };
         Problem::new(
-            format!("cannot read the kernel's type information {BTF}: {error}"),
+            format!("cannot read the kernel's type information (BTF) {BTF}: {error}"),
             hint,
         )
     })?;

@@ -1,0 +1,227 @@
+//! A running program and everything it has printed so far.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// A program in a process group of its own, which is killed when this is dropped. It stays a zombie until then, so
+/// that neither its pid nor its group can come to mean another process.
+pub struct Program {
+    command: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    seen: Arc<Seen>,
+}
+
+/// What the threads that read from the program have seen.
+#[derive(Default)]
+struct Seen {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stdout: String,
+    objects: Vec<Value>,
+    stdout_ended: bool,
+    stderr: String,
+    stderr_ended: bool,
+    code: Option<i32>,
+}
+
+/// How a program ended, and all it printed.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The exit status as a shell gives it: 128 + N for signal N.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Panics unless the program ended with this code, one line that says what is wrong, about this, and one line
+    /// that says what to do, and nothing else.
+    pub fn assert_complaint(&self, code: i32, about: &str) {
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let complains = matches!(lines[..], [error, hint]
+            if error.starts_with("error: ") && error.contains(about) && hint.starts_with("hint: "));
+        assert!(
+            complains && self.code == code && self.stdout.is_empty(),
+            "no complaint about {about} with exit status {code}: {self:#?}"
+        );
+    }
+}
+
+impl Program {
+    /// Starts `command` with all three standard streams connected to the test.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let seen = Arc::new(Seen::default());
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("a piped stdout");
+        let stderr = child.stderr.take().expect("a piped stderr");
+        let pid = Pid::from_raw(child.id() as i32);
+        spawn(&seen, move |seen| read_stdout(seen, stdout));
+        spawn(&seen, move |seen| read_stderr(seen, stderr));
+        spawn(&seen, move |seen| await_end(seen, pid));
+        Self {
+            command: format!("{command:?}"),
+            child,
+            stdin,
+            seen,
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes one line to its standard input.
+    pub fn send_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a piped stdin");
+        writeln!(stdin, "{line}")
+            .unwrap_or_else(|error| panic!("cannot tell {}: {error}", self.command));
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).expect("a process that has not been reaped");
+    }
+
+    /// The JSON objects it has printed so far, one per line, in order.
+    pub fn objects(&self) -> Vec<Value> {
+        self.state().objects.clone()
+    }
+
+    /// The first object it prints, or has printed, that `is_it` accepts.
+    pub fn wait_for(&self, what: &str, within: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
+        let find = |state: &State| state.objects.iter().find(|object| is_it(object)).cloned();
+        let state = self.wait(within, |state| find(state).is_some() || state.stdout_ended);
+        find(&state).unwrap_or_else(|| self.fail(&state, &format!("no {what} within {within:?}")))
+    }
+
+    /// Panics if it prints, or has printed, an object that `is_bad` accepts, or if it ends before `lasting` is over.
+    pub fn expect_silence(&self, what: &str, lasting: Duration, is_bad: impl Fn(&Value) -> bool) {
+        let find = |state: &State| state.objects.iter().find(|object| is_bad(object)).cloned();
+        let state = self.wait(lasting, |state| find(state).is_some() || state.stdout_ended);
+        if let Some(bad) = find(&state) {
+            self.fail(&state, &format!("{what}, which should not be: {bad:#}"));
+        }
+        if state.stdout_ended {
+            self.fail(
+                &state,
+                &format!("an end before {lasting:?} of silence were over"),
+            );
+        }
+    }
+
+    /// Waits for its end and for the end of its output.
+    pub fn finish(&self, within: Duration) -> Output {
+        let ended =
+            |state: &State| state.code.is_some() && state.stdout_ended && state.stderr_ended;
+        let state = self.wait(within, ended);
+        if !ended(&state) {
+            self.fail(&state, &format!("no end within {within:?}"));
+        }
+        Output {
+            code: state.code.expect("a status"),
+            stdout: state.stdout.clone(),
+            stderr: state.stderr.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.seen.state.lock().expect("a reader that did not panic")
+    }
+
+    fn wait(&self, within: Duration, until: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let (state, _) = self
+            .seen
+            .changed
+            .wait_timeout_while(self.state(), within, |state| !until(state))
+            .expect("a reader that did not panic");
+        state
+    }
+
+    fn fail(&self, state: &State, complaint: &str) -> ! {
+        panic!(
+            "{complaint}\nof {}\nexit status: {:?}\n--- stdout\n{}--- stderr\n{}---",
+            self.command, state.code, state.stdout, state.stderr
+        )
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The group still exists: its leader has not been reaped.
+        killpg(Pid::from_raw(self.pid() as i32), Signal::SIGKILL).expect("a group of our own");
+        self.child.wait().expect("a child of our own");
+    }
+}
+
+impl Seen {
+    fn note(&self, change: impl FnOnce(&mut State)) {
+        change(
+            &mut self
+                .state
+                .lock()
+                .expect("a test that did not panic while it looked"),
+        );
+        self.changed.notify_all();
+    }
+}
+
+fn spawn(seen: &Arc<Seen>, work: impl FnOnce(&Seen) + Send + 'static) {
+    let seen = Arc::clone(seen);
+    thread::spawn(move || work(&seen));
+}
+
+fn read_stdout(seen: &Seen, stdout: impl Read) {
+    for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        seen.note(|state| {
+            state.objects.extend(serde_json::from_str(&line).ok());
+            state.stdout += &line;
+            state.stdout.push('\n');
+        });
+    }
+    seen.note(|state| state.stdout_ended = true);
+}
+
+fn read_stderr(seen: &Seen, stderr: impl Read) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        seen.note(|state| {
+            state.stderr += &String::from_utf8_lossy(&line);
+            state.stderr.push('\n');
+        });
+    }
+    seen.note(|state| state.stderr_ended = true);
+}
+
+fn await_end(seen: &Seen, pid: Pid) {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    let code = match waitid(Id::Pid(pid), look) {
+        Ok(WaitStatus::Exited(_, code)) => code,
+        Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+        other => panic!("waiting for {pid}: {other:?}"),
+    };
+    seen.note(|state| state.code = Some(code));
+}

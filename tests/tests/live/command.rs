@@ -1,0 +1,83 @@
+//! `pipewatch -- COMMAND`.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use pipewatch_tests::{
+    Program, Watcher, assert_contains, pipewatch, pipewatch_running, require_root, scenario,
+};
+use serde_json::{Value, json};
+
+use crate::expect::{self, PATIENCE, THRESHOLD};
+
+const AT_ONCE: &[&str] = &["fork-no-close", "--now"];
+
+#[test]
+fn a_command_is_watched_from_its_first_instruction() {
+    let watcher = Watcher::running(&scenario(AT_ONCE));
+    let hang = expect::hang(&watcher, &watcher, THRESHOLD);
+    expect::resolved(&watcher, &watcher, &hang);
+    assert_eq!(watcher.finish(PATIENCE).code, 0);
+    assert_contains(
+        &watcher.last_record(),
+        &json!({"type": "stopped", "hangs": 1, "resolved": 1, "open": 0}),
+    );
+}
+
+#[test]
+fn records_go_to_the_file_and_the_output_is_the_commands() {
+    require_root();
+    let file = tempfile::NamedTempFile::new().expect("an output file");
+    let path = file.path().to_str().expect("a path in UTF-8");
+    let options = ["--format", "json", "-t", "300ms", "-o", path];
+    let command = pipewatch_running(&options, &scenario(AT_ONCE));
+    let output = Program::start(command).finish(PATIENCE);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output.stdout.lines().all(|line| line.contains(r#""fact""#)),
+        "{output:?}"
+    );
+    let records = std::fs::read_to_string(path).expect("the records");
+    let types = records.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).expect("a record");
+        record["type"].as_str().expect("a type").to_owned()
+    });
+    assert_eq!(
+        types.collect::<Vec<_>>(),
+        ["started", "hang", "resolved", "stopped"]
+    );
+}
+
+#[test]
+fn the_commands_exit_status_is_passed_on() {
+    require_root();
+    let expectations: [(i32, &[&str]); 5] = [
+        (0, &["true"]),
+        (3, &["sh", "-c", "exit 3"]),
+        (137, &["sh", "-c", "kill -KILL $$"]),
+        (127, &["/no/such/program"]),
+        (126, &["/etc/passwd"]),
+    ];
+    let running = expectations.map(|(code, command)| {
+        let program = Program::start(pipewatch(&[&["--"], command].concat()));
+        (code, program)
+    });
+    for (code, program) in running {
+        let output = program.finish(2 * PATIENCE);
+        assert_eq!(output.code, code, "{output:?}");
+    }
+}
+
+#[test]
+fn a_signal_is_forwarded_to_the_command() {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"trap 'exit 7' TERM; echo '{"fact":"ready"}'; while :; do sleep 0.1; done"#,
+    ]);
+    let watcher = Watcher::running(&command);
+    watcher.fact("ready");
+    watcher.signal(Signal::SIGTERM);
+    assert_eq!(watcher.finish(PATIENCE).code, 7);
+    assert_eq!(watcher.last_record()["type"], "stopped");
+}

@@ -1,0 +1,85 @@
+//! What every reported hang must satisfy.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pipewatch_tests::{Program, Watcher, assert_contains, micros_of};
+use serde_json::{Value, json};
+
+/// The threshold where none is given.
+pub const THRESHOLD: Duration = Duration::from_secs(1);
+/// How late a record may be.
+const LATENCY: Duration = Duration::from_millis(250);
+/// When to stop waiting for a record, late or not.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for the hang that `target` announces and checks it: content, time, and that nobody else is blamed.
+pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
+    let expected = &target.fact("expect")["hang"];
+    let reading = target.fact("reading");
+    let hang = hang_of(watcher, &expected["reader"]["tid"]);
+    assert_on_time(&hang, &reading, threshold);
+    assert_contains(&hang, expected);
+    assert_eq!(list(&hang["holders"]).len(), 1, "holders of {hang:#}");
+    let blocked_ms = hang["reader"]["blocked_ms"].as_u64();
+    let least = threshold.as_millis() as u64;
+    assert!(
+        blocked_ms >= Some(least),
+        "blocked for {blocked_ms:?} of {hang:#}"
+    );
+    hang
+}
+
+/// Waits for the report about a thread that is no healthy wait.
+pub fn hang_of(watcher: &Watcher, tid: &Value) -> Value {
+    watcher.wait_for("hang", PATIENCE, |record| {
+        is_alarm(record) && record["reader"]["tid"] == *tid
+    })
+}
+
+/// Waits for the end of a hang that `target` brings about, in the way it says it does, and checks it.
+pub fn resolved(watcher: &Watcher, target: &Program, hang: &Value) {
+    let released = target.fact("released");
+    let resolved = resolution(watcher, hang);
+    assert_on_time(&resolved, &released, Duration::ZERO);
+    let expected = match released["how"].as_str() {
+        Some("write") => json!({"outcome": "data", "freed_by": null}),
+        how => {
+            json!({"outcome": "eof", "freed_by": {"pid": hang["holders"][0]["pid"], "how": how}})
+        }
+    };
+    assert_contains(&resolved, &expected);
+}
+
+/// Waits for the end of a hang.
+pub fn resolution(watcher: &Watcher, hang: &Value) -> Value {
+    let is_it = |record: &Value| record["type"] == "resolved" && record["id"] == hang["id"];
+    watcher.wait_for("resolved", PATIENCE, is_it)
+}
+
+/// Whether a record reports a hang, not a healthy wait.
+pub fn is_alarm(record: &Value) -> bool {
+    record["type"] == "hang" && record["verdict"] != "waiting"
+}
+
+/// The elements of a list.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A record that has just come is from `after` the fact, at most LATENCY later, and came when it says.
+fn assert_on_time(record: &Value, fact: &Value, after: Duration) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
+    let lateness = micros_of(record) - micros_of(fact) - after.as_micros() as i64;
+    let allowed = 0..=LATENCY.as_micros() as i64;
+    assert!(
+        allowed.contains(&lateness),
+        "{lateness} us late: {record:#}\nafter {fact}"
+    );
+    let delay = now.as_micros() as i64 - micros_of(record);
+    assert!(
+        delay < 500_000,
+        "came {delay} us after its time: {record:#}"
+    );
+}

@@ -1,0 +1,79 @@
+//! The chores of this repository, as `cargo xtask COMMAND`.
+
+mod ci;
+mod ebpf;
+mod exec;
+mod run;
+mod strip;
+mod test;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// The chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build pipewatch and run it, through sudo unless root; without arguments, run its demo
+    Run {
+        /// What pipewatch is given, as in `cargo xtask run -- --pid 4711`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run all tests; without the privilege to use BPF, all but the live ones, and say so
+    Test {
+        /// What `cargo test --workspace` is given besides
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Rebuild the committed eBPF object from source, setting up the tool chain this takes
+    Ebpf {
+        /// Build nothing: only check that sources, object and hash belong together
+        #[arg(long, conflicts_with = "verify")]
+        check: bool,
+        /// Write nothing: build, and compare with the committed object byte by byte
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Check which module uses which, and the house rules that no lint knows
+    Tidy,
+    /// Everything a change must pass
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Run { args } => run::run(&workspace, args),
+        Command::Test { args } => test::run(&workspace, &args),
+        Command::Ebpf { check: true, .. } => ebpf::check(&workspace),
+        Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
+        Command::Ebpf { .. } => ebpf::rebuild(&workspace),
+        Command::Tidy => tidy::run(&workspace),
+        Command::Ci => ci::run(&workspace),
+    }
+}
