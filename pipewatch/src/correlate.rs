@@ -289,7 +289,7 @@ fn find_holders(
         let slot = world
             .table(row.table)
             .and_then(|table| table.slot(row.end.fd))
-            .filter(|slot| slot.end.file == row.end.file);
+            .filter(|slot| slot.end.is_same(&row.end));
         let role = role(wait, process, slot, world.pipe(row.end.pipe));
         let task = evidence.task(row.actor.tid);
         let act = slot.and_then(|slot| slot.via.act);
@@ -343,8 +343,9 @@ fn role(wait: &Wait, process: ProcKey, slot: Option<&Slot>, pipe: Option<&Pipe>)
     }
     match slot.intent {
         Some(intent) if intent.by == process => return Role::Arranged(intent.sign),
-        Some(_) => return Role::Plumbed,
-        None => {}
+        // What the pipe's maker did to its own copy tells nothing of its heirs.
+        Some(intent) if Some(intent.by) != made_by => return Role::Plumbed,
+        Some(_) | None => {}
     }
     if slot.via.chain().any(|link| link.kind == ViaKind::Exec) {
         return Role::Execed;
@@ -523,6 +524,13 @@ fn timeline(reader: &Reader, pipe: Option<&Pipe>, found: &[Found]) -> Vec<Step> 
         fds: vec![reader.fd],
     });
     steps.sort_by_key(|step| step.act.time);
-    steps.dedup();
+    // Several holders may share the beginning of their story.
+    steps.dedup_by(|next, step| {
+        let same = (next.act, next.what) == (step.act, step.what);
+        if same && step.fds.is_empty() {
+            step.fds = std::mem::take(&mut next.fds);
+        }
+        same
+    });
     steps
 }

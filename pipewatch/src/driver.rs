@@ -23,7 +23,6 @@ use crate::{
     event::{Snapshot, TaskRow},
     finding::{
         Confidence, Details, Finding, Frame, Lost, Reason, Report, Started, Stopped, Verdict,
-        WaitId,
     },
     ids::{Fd, Ktime, Pid, ProcKey, StackId},
     output::Output,
@@ -130,7 +129,7 @@ pub async fn watch(
         counters: Counters::default(),
         unreadable: 0,
         hangs: 0,
-        open: BTreeSet::new(),
+        resolved: 0,
         full_warned: false,
     };
     if plan.debug {
@@ -240,8 +239,7 @@ struct Session {
     /// Records that made no sense; they count as lost.
     unreadable: u64,
     hangs: u64,
-    /// Hangs that are not resolved.
-    open: BTreeSet<WaitId>,
+    resolved: u64,
     full_warned: bool,
 }
 
@@ -276,7 +274,7 @@ impl Session {
         self.engine
             .adopt(&snapshot, |process| watched.contains(&process.pid), None);
         for pid in pids {
-            let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.table.0 != 0;
+            let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.is_alive();
             if !snapshot.tasks.iter().any(alive) {
                 return Err(Problem::new(
                     format!("process {pid} ended while it was being attached"),
@@ -501,14 +499,9 @@ impl Session {
     fn findings(&mut self, findings: Vec<Finding>) -> Result<(), Problem> {
         for finding in findings {
             match &finding {
-                Finding::Hang(hang) if hang.verdict != Verdict::Waiting => {
-                    self.hangs += 1;
-                    self.open.insert(hang.id);
-                }
-                Finding::Resolved(resolved) => {
-                    self.open.remove(&resolved.id);
-                }
-                Finding::Hang(_) | Finding::Update(_) => {}
+                Finding::Hang(hang) => self.hangs += u64::from(hang.verdict != Verdict::Waiting),
+                Finding::Resolved(resolved) => self.resolved += u64::from(resolved.alarmed),
+                Finding::Update(_) => {}
             }
             self.report(Report::Finding(finding))?;
         }
@@ -520,7 +513,7 @@ impl Session {
         self.report(Report::Stopped(Stopped {
             time: clock::now(),
             hangs: self.hangs,
-            resolved: self.hangs - self.open.len() as u64,
+            resolved: self.resolved,
             events: counters.events,
             lost_events: counters.dropped + self.unreadable,
             reason,

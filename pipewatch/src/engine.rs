@@ -57,6 +57,8 @@ struct Reported {
     verdict: Verdict,
     /// Holders as last reported.
     holders: Vec<ProcKey>,
+    /// It was a hang at some time, not only a healthy wait.
+    alarmed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,38 @@ struct Tracked {
     reported: Option<Reported>,
     /// A wake-up that does not tell by itself whether the wait is over.
     woken: Option<Ktime>,
+}
+
+impl Tracked {
+    fn arm(&self) -> Arm {
+        Arm {
+            tid: self.wait.actor.tid,
+            pipe: self.wait.sleep.end.address,
+            nvcsw: self.wait.sleep.nvcsw,
+        }
+    }
+
+    /// The wait is over. What is to be said, if it was reported.
+    fn finish(
+        &mut self,
+        time: Ktime,
+        outcome: Outcome,
+        freed_by: Option<FreedBy>,
+    ) -> Option<Finding> {
+        self.look = None;
+        self.suspect = false;
+        let reported = self.reported.take()?;
+        Some(Finding::Resolved(Resolved {
+            id: reported.id,
+            time,
+            outcome,
+            blocked: time.since(self.wait.sleep.since),
+            freed_by,
+            reader: self.wait.actor,
+            fd: self.wait.sleep.end.fd,
+            alarmed: reported.alarmed,
+        }))
+    }
 }
 
 /// The judgement over time.
@@ -140,7 +174,7 @@ impl Engine {
             Fact::Exit { .. } => self
                 .waits
                 .remove(&event.actor.tid)
-                .and_then(|tracked| resolve(&tracked, event.time, Outcome::ReaderGone, None)),
+                .and_then(|mut gone| gone.finish(event.time, Outcome::ReaderGone, None)),
             Fact::Fork { .. }
             | Fact::Entry { .. }
             | Fact::Walked { .. }
@@ -166,9 +200,8 @@ impl Engine {
             }
             // Asleep again, and not a byte has come meanwhile: one wait, which
             // a signal interrupted.
-            let same =
-                last.sleep.end.file == sleep.end.file && last.sleep.end.head == sleep.end.head;
-            if same && last.actor.process == actor.process && tracked.look.is_some() {
+            let same = last.sleep.is_continued_by(&sleep) && last.actor.process == actor.process;
+            if same && tracked.look.is_some() {
                 last.sleep = Sleep {
                     since: last.sleep.since,
                     ..sleep
@@ -258,18 +291,18 @@ impl Engine {
     fn look_at(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
         let tracked = self.waits.get_mut(&tid)?;
         let task = evidence.task(tid);
-        let task = task.filter(|task| task.actor.process == tracked.wait.actor.process);
+        let alive =
+            |task: &&TaskRow| task.actor.process == tracked.wait.actor.process && task.is_alive();
+        let task = task.filter(alive);
         let Some(task) = task else {
             return self
                 .waits
                 .remove(&tid)
-                .and_then(|t| resolve(&t, now, Outcome::ReaderGone, None));
+                .and_then(|mut gone| gone.finish(now, Outcome::ReaderGone, None));
         };
         tracked.wait.actor.comm = task.actor.comm;
         let last = tracked.wait.sleep;
-        let sleep = task
-            .sleep
-            .filter(|sleep| sleep.end.file == last.end.file && sleep.end.head == last.end.head);
+        let sleep = task.sleep.filter(|sleep| last.is_continued_by(sleep));
         let Some(sleep) = sleep else {
             return self.gone_on(tid, evidence, now);
         };
@@ -297,62 +330,61 @@ impl Engine {
             Some(row) if row.writers > 0 => Outcome::Interrupted,
             Some(_) | None => Outcome::Eof,
         };
-        let resolved = resolve(tracked, tracked.woken.unwrap_or(now), outcome, None);
-        tracked.look = None;
-        tracked.suspect = false;
-        tracked.reported = None;
-        resolved
+        tracked.finish(tracked.woken.unwrap_or(now), outcome, None)
     }
 
     fn judged(&mut self, tid: Tid, judgement: Judgement, now: Ktime) -> Option<Finding> {
         let tracked = self.waits.get_mut(&tid)?;
+        let healthy = judgement.verdict == Verdict::Waiting;
+        let told = tracked.reported.as_ref().map(|reported| reported.verdict);
         let worth = match judgement.verdict {
             Verdict::Leaked => judgement.confidence >= self.config.min_confidence,
             Verdict::Waiting => self.config.healthy,
         };
-        let holders: Vec<ProcKey> = judgement
-            .holders
-            .iter()
-            .map(|holder| holder.process)
-            .collect();
-        if let Some(reported) = &mut tracked.reported {
-            self.arms.push(arm(&tracked.wait));
-            tracked.look = Some(now.after(REFRESH));
-            if reported.holders == holders && reported.verdict == judgement.verdict {
-                return None;
-            }
-            // What was healthy and is no more is news, not more of the same.
-            let turned =
-                reported.verdict == Verdict::Waiting && judgement.verdict != Verdict::Waiting;
-            reported.holders = holders;
-            reported.verdict = judgement.verdict;
-            let hang = hang(reported.id, judgement, now);
-            return Some(if turned {
-                Finding::Hang(hang)
-            } else {
-                Finding::Update(hang)
-            });
-        }
-        if !worth {
+        // An alarm must be confirmed, also where the same wait was reported as
+        // healthy; to take one back, or to name other holders, needs less.
+        let needs_proof = told.is_none() || (told == Some(Verdict::Waiting) && !healthy);
+        if needs_proof && !worth {
             tracked.suspect = false;
             tracked.look = Some(now.after(REFRESH));
             return None;
         }
+        self.arms.push(tracked.arm());
         let ripe = judgement.since.after(self.config.threshold);
-        if !tracked.suspect || now < ripe {
+        if needs_proof && (!tracked.suspect || now < ripe) {
             tracked.suspect = true;
             tracked.look = Some(ripe.max(now.after(SETTLE)));
-            self.arms.push(arm(&tracked.wait));
             return None;
         }
-        self.last_id += 1;
+        tracked.suspect = false;
+        tracked.look = Some(now.after(REFRESH));
+        let holders = judgement
+            .holders
+            .iter()
+            .map(|holder| holder.process)
+            .collect();
+        let id = match &tracked.reported {
+            Some(last) if last.verdict == judgement.verdict && last.holders == holders => {
+                return None;
+            }
+            Some(last) => last.id,
+            None => {
+                self.last_id += 1;
+                self.last_id
+            }
+        };
         tracked.reported = Some(Reported {
-            id: self.last_id,
+            id,
             verdict: judgement.verdict,
             holders,
+            alarmed: !healthy || tracked.reported.as_ref().is_some_and(|last| last.alarmed),
         });
-        tracked.look = Some(now.after(REFRESH));
-        Some(Finding::Hang(hang(self.last_id, judgement, now)))
+        let hang = hang(id, judgement, now);
+        Some(if needs_proof {
+            Finding::Hang(hang)
+        } else {
+            Finding::Update(hang)
+        })
     }
 
     /// A pipe's holders changed: what was said of its readers may not hold.
@@ -394,39 +426,8 @@ impl Engine {
             tracked.look = Some(event.time.after(SETTLE));
             return None;
         };
-        let resolved = resolve(tracked, event.time, outcome, freed_by);
-        tracked.look = None;
-        tracked.suspect = false;
-        tracked.reported = None;
-        resolved
+        tracked.finish(event.time, outcome, freed_by)
     }
-}
-
-fn arm(wait: &Wait) -> Arm {
-    Arm {
-        tid: wait.actor.tid,
-        pipe: wait.sleep.end.address,
-        nvcsw: wait.sleep.nvcsw,
-    }
-}
-
-fn resolve(
-    tracked: &Tracked,
-    time: Ktime,
-    outcome: Outcome,
-    freed_by: Option<FreedBy>,
-) -> Option<Finding> {
-    let reported = tracked.reported.as_ref()?;
-    let wait = &tracked.wait;
-    Some(Finding::Resolved(Resolved {
-        id: reported.id,
-        time,
-        outcome,
-        blocked: time.since(wait.sleep.since),
-        freed_by,
-        reader: wait.actor,
-        fd: wait.sleep.end.fd,
-    }))
 }
 
 fn freed_by(waker: Actor, doing: Doing) -> Option<FreedBy> {

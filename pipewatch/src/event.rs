@@ -50,6 +50,14 @@ pub struct End {
     pub head: u32,
 }
 
+impl End {
+    /// Whether another descriptor refers to the same open file description. The
+    /// kernel reuses addresses soon, but not the numbers of inodes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.file, self.pipe) == (other.file, other.pipe)
+    }
+}
+
 /// A system call that waits for a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,10 +84,11 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Whether a later sleep waits for the same byte: through the same
-    /// description, and nothing has been written in between.
+    /// Whether this is the same wait as a later sleep: it never ended, or it
+    /// did without a byte having been written in between.
     pub fn is_continued_by(&self, later: &Self) -> bool {
-        (self.end.file, self.end.head) == (later.end.file, later.end.head)
+        let undisturbed = self.nvcsw == later.nvcsw || self.end.head == later.end.head;
+        self.end.is_same(&later.end) && undisturbed
     }
 }
 
@@ -222,6 +231,13 @@ pub struct TaskRow {
     pub stopped: bool,
     /// The read it sleeps in, and has slept in throughout the snapshot.
     pub sleep: Option<Sleep>,
+}
+
+impl TaskRow {
+    /// A dead thread that nobody has waited for has no table any more.
+    pub fn is_alive(&self) -> bool {
+        self.table != TableId(0)
+    }
 }
 
 /// A pipe end as the kernel's fd tables show it.

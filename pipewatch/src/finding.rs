@@ -286,6 +286,8 @@ pub struct Resolved {
     pub reader: Actor,
     /// The descriptor it read.
     pub fd: Fd,
+    /// It was reported as a hang, not only as a healthy wait.
+    pub alarmed: bool,
 }
 
 /// What the engine concludes.

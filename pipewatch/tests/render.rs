@@ -170,6 +170,7 @@ fn race() -> (Vec<Report>, Outside) {
             rescanned: true,
         }),
         Report::Finding(Finding::Resolved(Resolved {
+            alarmed: true,
             id: 1,
             time: WAIT.after(8_020 * MS),
             outcome: Outcome::Eof,
@@ -383,6 +384,7 @@ fn fork() -> (Vec<Report>, Outside) {
         ..race_hang()
     };
     let data = Report::Finding(Finding::Resolved(Resolved {
+        alarmed: true,
         id: 1,
         time: WAIT.after(3 * SECOND),
         outcome: Outcome::Data,
@@ -507,6 +509,7 @@ fn fifo() -> (Vec<Report>, Outside) {
         vec![
             Report::Finding(Finding::Hang(Box::new(hang))),
             Report::Finding(Finding::Resolved(Resolved {
+                alarmed: true,
                 id: 3,
                 time: WAIT.after(7_800 * SECOND),
                 outcome: Outcome::ReaderGone,
@@ -853,6 +856,7 @@ fn a_long_command_line_is_shortened_in_its_middle() {
 
 fn resolved_line(width: usize, change: impl FnOnce(&mut Resolved)) -> String {
     let mut resolved = Resolved {
+        alarmed: true,
         id: 7,
         time: WAIT,
         outcome: Outcome::Eof,

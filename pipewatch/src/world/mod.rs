@@ -95,8 +95,7 @@ impl World {
         for pipe in self.pipes.values_mut() {
             pipe.slots = 0;
         }
-        // A dead thread that nobody has waited for has no table any more.
-        let alive = |row: &&TaskRow| row.table != TableId(0) && watched(row.actor.process);
+        let alive = |row: &&TaskRow| row.is_alive() && watched(row.actor.process);
         for row in snapshot.tasks.iter().filter(alive) {
             self.add_thread(row.actor, row.table);
         }
@@ -108,7 +107,7 @@ impl World {
             let old = known
                 .get_mut(&row.table)
                 .and_then(|table| table.slots.remove(&row.end.fd))
-                .filter(|slot| slot.end.file == row.end.file);
+                .filter(|slot| slot.end.is_same(&row.end));
             let (via, intent) = match old {
                 Some(slot) => (slot.via, slot.intent),
                 None => (Provenance::unknown(), None),
@@ -147,7 +146,7 @@ impl World {
             } => {
                 self.add_thread(actor, table);
                 if child_table != table {
-                    self.drop_table(child_table, act(stack));
+                    self.disuse_table(child_table, act(stack));
                     let before = self.copy_of(table);
                     self.begin_walk(child_table, Some(ViaKind::Fork), act(stack), before, false);
                 }
@@ -161,8 +160,8 @@ impl World {
                 );
             }
             Fact::Exec => {
-                self.keep_only(actor);
                 self.renew_table(actor, table, Some(ViaKind::Exec), act(None));
+                self.keep_only(actor);
             }
             Fact::Unshare => self.renew_table(actor, table, None, act(None)),
             Fact::Entry { table, end } => self.entry(table, end),
@@ -288,6 +287,20 @@ impl World {
         }
     }
 
+    /// A new table has the address of a known one, so that is gone, and whoever
+    /// was thought to use it.
+    fn disuse_table(&mut self, id: TableId, act: Act) {
+        if !self.tables.contains_key(&id) {
+            return;
+        }
+        let uses = |(tid, thread): (&Tid, &Thread)| (thread.table == id).then_some(*tid);
+        let tids: Vec<Tid> = self.threads.iter().filter_map(uses).collect();
+        for tid in tids {
+            self.remove_thread(tid, act);
+        }
+        self.drop_table(id, act);
+    }
+
     /// Forgets a table; whatever it held is closed by that.
     fn drop_table(&mut self, id: TableId, act: Act) {
         self.abandon_walk(id, act);
@@ -310,11 +323,7 @@ impl World {
     /// The contents of the actor's own table are about to be reported. It is
     /// another one than before if the actor had shared that with others.
     fn renew_table(&mut self, actor: Actor, id: TableId, kind: Option<ViaKind>, act: Act) {
-        let former = self
-            .threads
-            .get(&actor.tid)
-            .map_or(id, |thread| thread.table);
-        let own = former == id;
+        let own = self.tables.contains_key(&id);
         let before = if own {
             self.abandon_walk(id, act);
             let table = self.tables.get_mut(&id);
@@ -322,9 +331,14 @@ impl World {
                 .map(|table| std::mem::take(&mut table.slots))
                 .unwrap_or_default()
         } else {
-            let copy = self.copy_of(former);
-            self.drop_table(id, act);
-            copy
+            // An exec gives its thread the id of the group leader.
+            let tids = self.processes.get(&actor.process);
+            let tid = tids.and_then(|tids| tids.get(&actor.tid).or_else(|| tids.first()));
+            let former = tid.and_then(|tid| self.threads.get(tid));
+            former
+                .map(|thread| thread.table)
+                .map(|former| self.copy_of(former))
+                .unwrap_or_default()
         };
         self.begin_walk(id, kind, act, before, own);
         self.add_thread(actor, id);
@@ -366,7 +380,7 @@ impl World {
         let former = walk
             .before
             .get(&end.fd)
-            .filter(|slot| slot.end.file == end.file);
+            .filter(|slot| slot.end.is_same(&end));
         let intent = former.and_then(|slot| slot.intent);
         let from = former.map(|slot| slot.via.clone());
         let via = match walk.kind {
@@ -377,18 +391,21 @@ impl World {
     }
 
     fn end_walk(&mut self, id: TableId) {
-        let Some(walk) = self.tables.get_mut(&id).and_then(|table| table.walk.take()) else {
-            return;
-        };
-        if !walk.own {
-            return;
-        }
+        let walk = self.tables.get_mut(&id).and_then(|table| table.walk.take());
+        let Some(walk) = walk else { return };
         for (fd, slot) in walk.before {
             let kept = self.tables.get(&id).and_then(|table| table.slot(fd));
-            if kept.is_none_or(|kept| kept.end.file != slot.end.file) {
-                self.note_release(&slot, None, walk.act);
+            if kept.is_none_or(|kept| !kept.end.is_same(&slot.end)) {
+                match walk.kind {
+                    // The call that made the table private closed a range in it.
+                    None => self.note_close(id, &slot, None, walk.act),
+                    Some(ViaKind::Exec) => self.note_release(&slot, None, walk.act),
+                    Some(_) => {}
+                }
             }
-            self.forget(slot.end.pipe);
+            if walk.own {
+                self.forget(slot.end.pipe);
+            }
         }
     }
 
@@ -464,7 +481,9 @@ impl World {
                 intent: None,
             },
         );
-        self.sign(table, end.pipe, Sign::Duplicated, act.actor.process);
+        if end.mode.write {
+            self.sign(table, end.pipe, Sign::Duplicated, act.actor.process);
+        }
     }
 
     fn set_cloexec(&mut self, table: TableId, end: End, by: ProcKey) {
@@ -483,24 +502,27 @@ impl World {
     }
 
     fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
-        let slot = self
-            .tables
-            .get_mut(&table)
-            .and_then(|table| table.slots.remove(&fd));
+        let slot = self.tables.get_mut(&table);
+        let slot = slot.and_then(|table| table.slots.remove(&fd));
         let Some(slot) = slot else { return };
-        let pipe = slot.end.pipe;
-        if let Some(pipe) = self.pipes.get_mut(&pipe).filter(|_| slot.end.mode.write) {
+        self.note_close(table, &slot, head, act);
+        self.forget(slot.end.pipe);
+    }
+
+    /// A descriptor was closed by a call, so on purpose.
+    fn note_close(&mut self, table: TableId, slot: &Slot, head: Option<u32>, act: Act) {
+        let End { fd, pipe, mode, .. } = slot.end;
+        if let Some(pipe) = self.pipes.get_mut(&pipe).filter(|_| mode.write) {
             pipe.close(Step {
                 act,
                 what: What::Close,
                 fds: vec![fd],
             });
         }
-        if slot.end.mode.read && !slot.end.mode.write {
+        if mode.read && !mode.write {
             self.sign(table, pipe, Sign::ClosedOther, act.actor.process);
         }
-        self.note_release(&slot, head, act);
-        self.forget(pipe);
+        self.note_release(slot, head, act);
     }
 
     fn close_range(&mut self, id: TableId, first: Fd, last: Fd, mark_only: bool, act: Act) {
