@@ -12,7 +12,7 @@ use crate::{finding::Confidence, problem::Problem, render};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -31,6 +31,15 @@ pub struct Cli {
 pub enum Command {
     /// Re-enact a hang in a child, watch it and explain it (about 4 s)
     Demo(FormatArg),
+    /// Judge a recorded trace again; needs neither root nor a kernel
+    Replay {
+        /// What `--record` wrote
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        format: FormatArg,
+    },
     /// Tell what works here, what is missing, and what that costs
     Doctor(FormatArg),
     /// The child that the demo watches
@@ -80,6 +89,9 @@ pub struct Watch {
     /// Stop after this long
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// Also write a trace, which `pipewatch replay` reads
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Stop at the first hang, with exit status 1
     #[arg(long)]
     pub exit_on_hang: bool,

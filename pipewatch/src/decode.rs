@@ -2,7 +2,7 @@
 
 use pipewatch_ebpf::abi::{
     self, END_CLOEXEC, END_FIFO, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
-    FLAG_REPLACED, FLAG_STOPPED, FLAG_THREAD, MODE_READ, MODE_WRITE, Record,
+    FLAG_REPLACED, FLAG_SLEEPING, FLAG_STOPPED, FLAG_THREAD, MODE_READ, MODE_WRITE, Record,
 };
 use zerocopy::FromBytes as _;
 
@@ -164,6 +164,7 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
         table: TableId(record.table),
         parent: Pid(record.peer.tgid),
         stopped: record.flags & FLAG_STOPPED != 0,
+        asleep: (record.flags & FLAG_SLEEPING != 0).then_some(nvcsw),
         sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
             since: Ktime(record.time),
             end: end(&record.end),

@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -18,18 +19,22 @@ use tokio::{
 
 use crate::{
     bpf::{Counters, Kernel, Options},
-    clock,
-    engine::{Config, Engine},
+    clock::{self, Wall},
+    debug_log::DebugLog,
+    engine::Engine,
     event::{Snapshot, TaskRow},
     finding::{
-        Confidence, Details, Finding, Frame, Lost, Reason, Report, Started, Stopped, Verdict,
+        Confidence, Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally,
     },
-    ids::{Fd, Ktime, Pid, ProcKey, StackId},
+    host::Host,
+    ids::{Ktime, Pid, ProcKey},
+    input::Input,
     output::Output,
     problem::Problem,
-    procfs,
+    rules::Rules,
     signals::Signal,
     target::{self, NotStarted, Running},
+    trace_file::{self, Entry, Header},
 };
 
 /// How often sleepers and counters are looked at. Events that are not urgent
@@ -68,6 +73,8 @@ pub struct Plan {
     pub exit_on_hang: bool,
     /// Record user stacks.
     pub stacks: bool,
+    /// Also write what the engine is told to this file.
+    pub record: Option<PathBuf>,
     /// Print what the probes log, for whoever debugs pipewatch.
     pub debug: bool,
 }
@@ -82,6 +89,7 @@ impl Default for Plan {
             duration: None,
             exit_on_hang: false,
             stacks: true,
+            record: None,
             debug: false,
         }
     }
@@ -114,26 +122,31 @@ pub async fn watch(
         buffer: BUFFER,
         verbose: plan.debug,
     })?;
-    let engine = Engine::new(Config {
+    let rules = Rules {
         threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
         min_confidence: plan.min_confidence,
         healthy: plan.healthy,
         own,
+    };
+    let wall = Wall::new();
+    let recorder = plan.record.as_ref().map(|path| {
+        let header = Header::new(wall.boot, rules);
+        trace_file::Writer::create(path, &header)
     });
-    let logger = None;
+    let recorder = recorder.transpose()?;
     let mut session = Session {
-        host: Host { kernel },
-        engine,
+        host: Host { kernel, wall },
+        engine: Engine::new(rules),
+        recorder,
         output,
-        logger,
+        debug_log: None,
         counters: Counters::default(),
         unreadable: 0,
-        hangs: 0,
-        resolved: 0,
+        tally: Tally::default(),
         full_warned: false,
     };
     if plan.debug {
-        session.logger = Some(DebugLog::new(&mut session.host.kernel)?);
+        session.debug_log = Some(DebugLog::new(&mut session.host.kernel)?);
     }
     let command = match &plan.target {
         Target::Pids(pids) => {
@@ -142,11 +155,7 @@ pub async fn watch(
             None
         }
         Target::All => {
-            let snapshot = session.snapshot()?;
-            let kernel = &session.host.kernel;
-            session
-                .engine
-                .adopt(&snapshot, |process| kernel.is_watched(process.pid), None);
+            session.adopt(None)?;
             session.start(&plan, None)?;
             None
         }
@@ -164,82 +173,16 @@ pub async fn watch(
         .map(Ended::Status)
 }
 
-/// The kernel and `/proc`, as they tell what the engine does not know.
-struct Host {
-    kernel: Kernel,
-}
-
-impl Details for Host {
-    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
-        procfs::cmdline(process.pid)
-    }
-
-    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame> {
-        let addresses = stack.map(|id| self.kernel.stack(id)).unwrap_or_default();
-        if addresses.is_empty() {
-            return Vec::new();
-        }
-        let maps = procfs::code_maps(process.pid);
-        let frame = |address| {
-            let map = maps.iter().find(|map| map.range.contains(&address));
-            let module = map.map(|map| map.path.clone());
-            Frame {
-                module,
-                address,
-                ..Frame::default()
-            }
-        };
-        addresses.into_iter().map(frame).collect()
-    }
-
-    fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
-        procfs::path(process.pid, fd)
-    }
-
-    fn wall(&self, time: Ktime) -> u64 {
-        clock::wall(time)
-    }
-}
-
-/// What the probes log, on standard error.
-struct DebugLog(aya_log::EbpfLogger<ToStderr>);
-
-struct ToStderr;
-
-impl log::Log for ToStderr {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        eprintln!("pipewatch: probe: {}", record.args());
-    }
-
-    fn flush(&self) {}
-}
-
-impl DebugLog {
-    fn new(kernel: &mut Kernel) -> Result<Self, Problem> {
-        let logger = aya_log::EbpfLogger::init_with_logger(kernel.ebpf_mut(), ToStderr);
-        logger.map(Self).map_err(|error| {
-            Problem::new(
-                format!("cannot read what the probes log: {error}"),
-                "leave out -vv",
-            )
-        })
-    }
-}
-
 struct Session {
     host: Host,
     engine: Engine,
+    recorder: Option<trace_file::Writer>,
     output: Output,
-    logger: Option<DebugLog>,
+    debug_log: Option<DebugLog>,
     counters: Counters,
     /// Records that made no sense; they count as lost.
     unreadable: u64,
-    hangs: u64,
-    resolved: u64,
+    tally: Tally,
     full_warned: bool,
 }
 
@@ -270,9 +213,7 @@ impl Session {
                 break;
             }
         }
-        let snapshot = self.snapshot()?;
-        self.engine
-            .adopt(&snapshot, |process| watched.contains(&process.pid), None);
+        let snapshot = self.adopt(None)?;
         for pid in pids {
             let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.is_alive();
             if !snapshot.tasks.iter().any(alive) {
@@ -303,7 +244,7 @@ impl Session {
     fn start(&mut self, plan: &Plan, watching: Option<Vec<Pid>>) -> Result<(), Problem> {
         let name = uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-        self.report(Report::Started(Started {
+        let started = Started {
             time: clock::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: text(name.release()),
@@ -312,7 +253,9 @@ impl Session {
             watching,
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
             limits: Vec::new(),
-        }))
+        };
+        self.record(|_| Entry::Started(started.clone()))?;
+        self.report(Report::Started(started))
     }
 
     async fn run(
@@ -367,14 +310,14 @@ impl Session {
                 }
                 () = sleep_until(wake) => {}
             }
-            let hangs = self.hangs;
+            let hangs = self.tally.hangs;
             self.drain()?;
             if Instant::now() >= tick {
                 tick = Instant::now() + TICK;
                 self.tick()?;
             }
             self.look()?;
-            if plan.exit_on_hang && self.hangs > hangs {
+            if plan.exit_on_hang && self.tally.hangs > hangs {
                 status = Some(1);
                 break Reason::Hang;
             }
@@ -412,8 +355,7 @@ impl Session {
             };
             match event {
                 Ok(event) => {
-                    let findings = self.engine.ingest(&event);
-                    self.findings(findings)?;
+                    self.tell(Input::Event(event))?;
                 }
                 Err(_) => self.unreadable += 1,
             }
@@ -424,23 +366,30 @@ impl Session {
     /// What is not told by events.
     fn tick(&mut self) -> Result<(), Problem> {
         for (actor, table, sleep) in self.host.kernel.sleeps() {
-            self.engine.sleeping(actor, table, sleep);
+            self.tell(Input::Sleeping {
+                actor,
+                table,
+                sleep,
+            })?;
         }
-        if let Some(DebugLog(logger)) = &mut self.logger {
-            logger.flush();
+        if let Some(log) = &mut self.debug_log {
+            log.flush();
         }
         let counters = self.host.kernel.counters();
         let lost = counters.dropped - self.counters.dropped;
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
         if lost > 0 {
-            self.rescan()?;
+            self.drain()?;
             let time = clock::now();
-            self.report(Report::Lost(Lost {
+            self.adopt(Some(time))?;
+            let lost = Lost {
                 time,
                 events: lost,
                 rescanned: true,
-            }))?;
+            };
+            self.record(|_| Entry::Lost(lost))?;
+            self.report(Report::Lost(lost))?;
         }
         if full && !self.full_warned {
             self.full_warned = true;
@@ -459,17 +408,24 @@ impl Session {
             return Ok(());
         }
         let before = self.host.kernel.tasks()?;
+        self.tell(Input::Tasks {
+            tasks: before.clone(),
+            now,
+        })?;
         // Most waits are over by now, and cost no more than this.
-        if !self.engine.still_due(&before, now) {
+        if self.engine.due(now).next().is_none() {
             return Ok(());
         }
         let snapshot = self.snapshot_after(&before)?;
         self.drain()?;
-        let findings = self.engine.look(&snapshot, clock::now());
+        self.tell(Input::Look {
+            snapshot,
+            now: clock::now(),
+        })?;
         for arm in self.engine.take_arms() {
             self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
         }
-        self.findings(findings)
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Problem> {
@@ -483,44 +439,81 @@ impl Session {
         Ok(Snapshot::new(before, ends, after))
     }
 
-    /// Rebuilds the state from the kernel's tables after events were lost.
-    fn rescan(&mut self) -> Result<(), Problem> {
-        self.drain()?;
+    /// Lets the engine take over what the kernel's tables show of the watched
+    /// processes.
+    fn adopt(&mut self, lost: Option<Ktime>) -> Result<Snapshot, Problem> {
         let snapshot = self.snapshot()?;
         let kernel = &self.host.kernel;
-        self.engine.adopt(
-            &snapshot,
-            |process| kernel.is_watched(process.pid),
-            Some(clock::now()),
-        );
-        Ok(())
+        let snapshot = snapshot.only(|process| kernel.is_watched(process.pid));
+        self.tell(Input::Adopt {
+            snapshot: snapshot.clone(),
+            lost,
+        })?;
+        Ok(snapshot)
     }
 
-    fn findings(&mut self, findings: Vec<Finding>) -> Result<(), Problem> {
+    /// Tells the engine something, records it, and reports what comes of it.
+    fn tell(&mut self, input: Input) -> Result<(), Problem> {
+        let findings = self.engine.take(&input);
+        self.record(|kernel| Entry::Input(concerning(kernel, input)))?;
         for finding in findings {
-            match &finding {
-                Finding::Hang(hang) => self.hangs += u64::from(hang.verdict != Verdict::Waiting),
-                Finding::Resolved(resolved) => self.resolved += u64::from(resolved.alarmed),
-                Finding::Update(_) => {}
+            self.tally.count(&finding);
+            if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
+                self.record_names(hang)?;
             }
             self.report(Report::Finding(finding))?;
         }
         Ok(())
     }
 
+    fn record(&mut self, entry: impl FnOnce(&Kernel) -> Entry) -> Result<(), Problem> {
+        match &mut self.recorder {
+            Some(recorder) => recorder.write(&entry(&self.host.kernel)),
+            None => Ok(()),
+        }
+    }
+
+    /// Records what a report takes from outside the engine.
+    fn record_names(&mut self, hang: &Hang) -> Result<(), Problem> {
+        if self.recorder.is_none() {
+            return Ok(());
+        }
+        let reader = hang.reader.actor.process;
+        let holders = hang.holders.iter().map(|holder| holder.process);
+        for process in holders.chain([reader]) {
+            if let Some(words) = self.host.cmdline(process) {
+                self.record(|_| Entry::Cmdline { process, words })?;
+            }
+        }
+        let fd = hang.reader.fd;
+        match self.host.path(reader, fd) {
+            Some(path) if hang.channel.fifo => self.record(|_| Entry::Path {
+                process: reader,
+                fd,
+                path,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn stop(&mut self, reason: Reason) -> Result<(), Problem> {
         let counters = self.host.kernel.counters();
-        self.report(Report::Stopped(Stopped {
+        let stopped = Stopped {
             time: clock::now(),
-            hangs: self.hangs,
-            resolved: self.resolved,
+            tally: self.tally,
             events: counters.events,
             lost_events: counters.dropped + self.unreadable,
             reason,
-        }))
+        };
+        self.record(|_| Entry::Stopped(stopped))?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush()?;
+        }
+        self.report(Report::Stopped(stopped))
     }
 
     fn report(&mut self, report: Report) -> Result<(), Problem> {
+        self.host.wall.refresh();
         self.output.write(&report, &self.host)
     }
 }
@@ -540,4 +533,21 @@ fn no_polling(error: &std::io::Error) -> Problem {
         format!("cannot wait for events: {error}"),
         "report this as a bug",
     )
+}
+
+/// What is worth recording of an input: of a snapshot, what has to do with
+/// watched processes.
+fn concerning(kernel: &Kernel, input: Input) -> Input {
+    let watched = |process: ProcKey| kernel.is_watched(process.pid);
+    match input {
+        Input::Look { snapshot, now } => {
+            let snapshot = snapshot.concerning(watched);
+            Input::Look { snapshot, now }
+        }
+        Input::Tasks { mut tasks, now } => {
+            tasks.retain(|row| watched(row.actor.process));
+            Input::Tasks { tasks, now }
+        }
+        Input::Adopt { .. } | Input::Event(_) | Input::Sleeping { .. } => input,
+    }
 }

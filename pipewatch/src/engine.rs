@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
     event::{Actor, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
-    finding::{Confidence, Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
-    ids::{Ktime, Pid, PipeId, ProcKey, TableId, Tid},
+    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
+    ids::{Ktime, PipeId, ProcKey, TableId, Tid},
+    input::Input,
+    rules::Rules,
     world::World,
 };
 
@@ -25,19 +27,6 @@ const LEAD: u64 = 100 * MS;
 const SETTLE: u64 = 20 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
-
-/// What to report.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// A wait this long, in nanoseconds, with EOF withheld is a hang.
-    pub threshold: u64,
-    /// Report hangs from this confidence on.
-    pub min_confidence: Confidence,
-    /// Report healthy waits too.
-    pub healthy: bool,
-    /// pipewatch's own process, which is never reported.
-    pub own: Pid,
-}
 
 /// A sleeper whose wake-up the kernel is to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +97,7 @@ impl Tracked {
 /// The judgement over time.
 #[derive(Debug)]
 pub struct Engine {
-    config: Config,
+    rules: Rules,
     world: World,
     waits: BTreeMap<Tid, Tracked>,
     arms: Vec<Arm>,
@@ -119,10 +108,10 @@ pub struct Engine {
 
 impl Engine {
     /// Knows nothing yet.
-    pub fn new(config: Config) -> Self {
+    pub fn new(rules: Rules) -> Self {
         Self {
-            config,
-            world: World::new(config.own),
+            rules,
+            world: World::new(rules.own),
             waits: BTreeMap::new(),
             arms: Vec::new(),
             last_id: 0,
@@ -135,22 +124,29 @@ impl Engine {
         self.world.is_empty()
     }
 
+    /// Takes in whatever it is told.
+    pub fn take(&mut self, input: &Input) -> Vec<Finding> {
+        match input {
+            Input::Adopt { snapshot, lost } => self.adopt(snapshot, *lost),
+            Input::Event(event) => return self.ingest(event),
+            Input::Sleeping {
+                actor,
+                table,
+                sleep,
+            } => self.sleeping(*actor, *table, *sleep),
+            Input::Tasks { tasks, now } => self.dismiss(tasks, *now),
+            Input::Look { snapshot, now } => return self.look(snapshot, *now),
+        }
+        Vec::new()
+    }
+
     /// Takes over the state of watched processes from the kernel's tables.
-    /// `lost` tells that events are missing from what happened before that
-    /// moment.
-    pub fn adopt(
-        &mut self,
-        snapshot: &Snapshot,
-        watched: impl Fn(ProcKey) -> bool,
-        lost: Option<Ktime>,
-    ) {
+    /// The snapshot shows nothing else; `lost` tells that events from before
+    /// that moment are missing.
+    pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
-        self.world.adopt(snapshot, &watched);
-        for row in snapshot
-            .tasks
-            .iter()
-            .filter(|row| watched(row.actor.process))
-        {
+        self.world.adopt(snapshot);
+        for row in &snapshot.tasks {
             if let Some(sleep) = row.sleep {
                 self.sleeping(row.actor, row.table, sleep);
             }
@@ -217,14 +213,14 @@ impl Engine {
         if let Some(pipe) = self.world.pipe_mut(pipe) {
             pipe.see_head(sleep.end.head);
         }
-        let lead = LEAD.min(self.config.threshold / 2);
+        let lead = LEAD.min(self.rules.threshold / 2);
         let tracked = Tracked {
             wait: Wait {
                 actor,
                 table,
                 sleep,
             },
-            look: Some(sleep.since.after(self.config.threshold - lead)),
+            look: Some(sleep.since.after(self.rules.threshold - lead)),
             suspect: false,
             reported: None,
             woken: None,
@@ -246,29 +242,17 @@ impl Engine {
             .map(|(tid, _)| *tid)
     }
 
-    /// Whether any of the threads that are due still sleeps, or was reported to.
-    /// The others have gone on, and are not due any more.
-    pub fn still_due(&mut self, tasks: &[TaskRow], now: Ktime) -> bool {
-        let sleeps: BTreeMap<Tid, Sleep> = tasks
-            .iter()
-            .filter_map(|row| Some((row.actor.tid, row.sleep?)))
-            .collect();
-        let due: Vec<Tid> = self.due(now).collect();
-        let mut still = false;
-        for tid in due {
-            let Some(tracked) = self.waits.get_mut(&tid) else {
-                continue;
-            };
-            let sleeps = sleeps
-                .get(&tid)
-                .is_some_and(|now| tracked.wait.sleep.is_continued_by(now));
-            if sleeps || tracked.reported.is_some() {
-                still = true;
-            } else {
+    /// Drops the waits that are due and over, as a list of threads shows, unless
+    /// their end is to be reported.
+    pub fn dismiss(&mut self, tasks: &[TaskRow], now: Ktime) {
+        let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
+        for (tid, tracked) in &mut self.waits {
+            let wait = &tracked.wait.sleep;
+            let over = !tasks.get(tid).is_some_and(|row| row.continues(wait));
+            if over && tracked.reported.is_none() && tracked.look.is_some_and(|look| look <= now) {
                 tracked.look = None;
             }
         }
-        still
     }
 
     /// Sleepers whose wake-up the kernel is to report from now on, since the
@@ -281,7 +265,7 @@ impl Engine {
     /// was ingested when it was begun, and all that happened until it was
     /// complete must have been ingested since.
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
-        let evidence = Evidence::new(snapshot, self.config.own, self.lost);
+        let evidence = Evidence::new(snapshot, self.rules.own, self.lost);
         let due: Vec<Tid> = self.due(now).collect();
         due.into_iter()
             .filter_map(|tid| self.look_at(tid, &evidence, now))
@@ -301,13 +285,11 @@ impl Engine {
                 .and_then(|mut gone| gone.finish(now, Outcome::ReaderGone, None));
         };
         tracked.wait.actor.comm = task.actor.comm;
-        let last = tracked.wait.sleep;
-        let sleep = task.sleep.filter(|sleep| last.is_continued_by(sleep));
-        let Some(sleep) = sleep else {
+        if !task.continues(&tracked.wait.sleep) {
             return self.gone_on(tid, evidence, now);
-        };
-        if sleep.nvcsw != last.nvcsw {
-            tracked.wait.sleep.nvcsw = sleep.nvcsw;
+        }
+        if let Some(nvcsw) = task.asleep {
+            tracked.wait.sleep.nvcsw = nvcsw;
         }
         tracked.woken = None;
         match judge(&tracked.wait, evidence, &mut self.world) {
@@ -338,8 +320,8 @@ impl Engine {
         let healthy = judgement.verdict == Verdict::Waiting;
         let told = tracked.reported.as_ref().map(|reported| reported.verdict);
         let worth = match judgement.verdict {
-            Verdict::Leaked => judgement.confidence >= self.config.min_confidence,
-            Verdict::Waiting => self.config.healthy,
+            Verdict::Leaked => judgement.confidence >= self.rules.min_confidence,
+            Verdict::Waiting => self.rules.healthy,
         };
         // An alarm must be confirmed, also where the same wait was reported as
         // healthy; to take one back, or to name other holders, needs less.
@@ -350,7 +332,7 @@ impl Engine {
             return None;
         }
         self.arms.push(tracked.arm());
-        let ripe = judgement.since.after(self.config.threshold);
+        let ripe = judgement.since.after(self.rules.threshold);
         if needs_proof && (!tracked.suspect || now < ripe) {
             tracked.suspect = true;
             tracked.look = Some(ripe.max(now.after(SETTLE)));
@@ -397,7 +379,7 @@ impl Engine {
             // Earlier than planned, but not before it could be a hang at all.
             if tracked.suspect
                 || tracked.reported.is_some()
-                || self.config.threshold <= time.since(tracked.wait.sleep.since)
+                || self.rules.threshold <= time.since(tracked.wait.sleep.since)
             {
                 tracked.look = tracked.look.map(|look| look.min(time.after(SETTLE)));
             }

@@ -1,7 +1,7 @@
 //! The one vocabulary of facts: what the kernel reported, whoever asked. Live
 //! tracing and tests feed the engine with the same words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -229,11 +229,20 @@ pub struct TaskRow {
     pub parent: Pid,
     /// It is stopped or traced.
     pub stopped: bool,
-    /// The read it sleeps in, and has slept in throughout the snapshot.
+    /// It sleeps interruptibly: `task->nvcsw`, equal as long as that lasts.
+    pub asleep: Option<u64>,
+    /// The read it sleeps in, and has slept in throughout the snapshot. Not
+    /// known if the descriptor it reads was closed by another thread.
     pub sleep: Option<Sleep>,
 }
 
 impl TaskRow {
+    /// Whether the thread is still in that wait.
+    pub fn continues(&self, wait: &Sleep) -> bool {
+        let same = self.asleep == Some(wait.nvcsw);
+        same || self.sleep.is_some_and(|now| wait.is_continued_by(&now))
+    }
+
     /// A dead thread that nobody has waited for has no table any more.
     pub fn is_alive(&self) -> bool {
         self.table != TableId(0)
@@ -269,18 +278,73 @@ impl Snapshot {
     /// a read counts as asleep only if it was so both times, without a byte in
     /// between.
     pub fn new(before: &[TaskRow], ends: Vec<EndRow>, mut after: Vec<TaskRow>) -> Self {
-        let before: BTreeMap<Tid, Sleep> = before
-            .iter()
-            .filter_map(|row| Some((row.actor.tid, row.sleep?)))
-            .collect();
+        let before: BTreeMap<Tid, &TaskRow> =
+            before.iter().map(|row| (row.actor.tid, row)).collect();
         for row in &mut after {
+            let then = before.get(&row.actor.tid);
+            row.asleep = row
+                .asleep
+                .filter(|_| then.is_some_and(|then| then.asleep == row.asleep));
             let steady = |now: &Sleep| {
-                before
-                    .get(&row.actor.tid)
+                then.and_then(|then| then.sleep)
                     .is_some_and(|then| then.is_continued_by(now))
             };
             row.sleep = row.sleep.filter(steady);
         }
         Self { tasks: after, ends }
+    }
+
+    /// What it shows of some processes.
+    pub fn only(&self, of: impl Fn(ProcKey) -> bool) -> Self {
+        let tasks = self.tasks.iter().filter(|row| of(row.actor.process));
+        let ends = self.ends.iter().filter(|row| of(row.actor.process));
+        Self {
+            tasks: tasks.copied().collect(),
+            ends: ends.copied().collect(),
+        }
+    }
+
+    /// What it shows of the pipes of some processes: these with everyone who
+    /// holds an end, and the ancestors of all.
+    pub fn concerning(&self, of: impl Fn(ProcKey) -> bool) -> Self {
+        let pipes: BTreeSet<PipeId> = self
+            .ends
+            .iter()
+            .filter(|row| of(row.actor.process))
+            .map(|row| row.end.pipe)
+            .collect();
+        let ends = self.ends.iter().filter(|row| pipes.contains(&row.end.pipe));
+        let ends: Vec<EndRow> = ends.copied().collect();
+        let holders: BTreeSet<Pid> = ends.iter().map(|row| row.actor.process.pid).collect();
+        let mut pids = holders;
+        let named = |row: &&TaskRow| of(row.actor.process);
+        pids.extend(
+            self.tasks
+                .iter()
+                .filter(named)
+                .map(|row| row.actor.process.pid),
+        );
+        let parents: BTreeMap<Pid, Pid> = self
+            .tasks
+            .iter()
+            .map(|row| (row.actor.process.pid, row.parent))
+            .collect();
+        let mut next: Vec<Pid> = pids.iter().copied().collect();
+        while let Some(pid) = next.pop() {
+            next.extend(
+                parents
+                    .get(&pid)
+                    .copied()
+                    .filter(|parent| pids.insert(*parent)),
+            );
+        }
+        let tasks = self
+            .tasks
+            .iter()
+            .filter(|row| pids.contains(&row.actor.process.pid));
+        Self {
+            tasks: tasks.copied().collect(),
+            ends,
+        }
     }
 }

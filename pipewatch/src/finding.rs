@@ -2,6 +2,8 @@
 //! about, and what it means. The words are those of the output contract
 //! (docs/output.md).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     event::{Actor, Call, Mode},
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId},
@@ -32,7 +34,7 @@ pub enum Cause {
 
 /// Whether anybody who could mean to write is left. Ordered: a later one is
 /// stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Confidence {
     /// The picture is that of a forked child that will still answer.
     Likely,
@@ -318,7 +320,7 @@ pub struct Frame {
 }
 
 /// What a report says of the run itself, first record of each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// When.
     pub time: Ktime,
@@ -339,7 +341,7 @@ pub struct Started {
 }
 
 /// Events that did not reach the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// When this was noticed.
     pub time: Ktime,
@@ -349,8 +351,28 @@ pub struct Lost {
     pub rescanned: bool,
 }
 
+/// How many hangs were reported. Healthy waits do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All.
+    pub hangs: u64,
+    /// Of these, resolved.
+    pub resolved: u64,
+}
+
+impl Tally {
+    /// Counts a finding.
+    pub fn count(&mut self, finding: &Finding) {
+        match finding {
+            Finding::Hang(hang) => self.hangs += u64::from(hang.verdict != Verdict::Waiting),
+            Finding::Resolved(resolved) => self.resolved += u64::from(resolved.alarmed),
+            Finding::Update(_) => {}
+        }
+    }
+}
+
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// A signal asked for it.
     Signal,
@@ -363,14 +385,12 @@ pub enum Reason {
 }
 
 /// Last record of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// When.
     pub time: Ktime,
-    /// Hangs reported.
-    pub hangs: u64,
-    /// Of these, resolved.
-    pub resolved: u64,
+    /// Hangs reported and resolved.
+    pub tally: Tally,
     /// Events taken in.
     pub events: u64,
     /// Events lost.

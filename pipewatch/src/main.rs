@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
@@ -14,7 +15,7 @@ use pipewatch::{
     ids::Pid,
     output::Output,
     problem::Problem,
-    procfs, signals,
+    procfs, replay, signals, trace_file,
 };
 
 /// Usage or set-up error.
@@ -59,6 +60,7 @@ fn run(cli: Cli) -> Result<u8, Problem> {
         Some(Command::Enact) => demo::enact().map(|()| 0),
         Some(Command::Doctor(format)) => run_doctor(format.format),
         Some(Command::Demo(format)) => run_demo(format.format),
+        Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
             let output = Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
@@ -77,6 +79,18 @@ fn run_doctor(format: Format) -> Result<u8, Problem> {
             "is the disk full?",
         )),
     }
+}
+
+fn run_replay(file: &Path, format: Format) -> Result<u8, Problem> {
+    let trace = trace_file::read(file)?;
+    if trace.cut {
+        eprintln!(
+            "warning: the trace {} ends in the middle of a line; what follows is missing",
+            file.display()
+        );
+    }
+    replay::replay(&trace, &mut Output::new(None, format.into())?)?;
+    Ok(0)
 }
 
 fn run_demo(format: Format) -> Result<u8, Problem> {
@@ -121,6 +135,7 @@ fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
         healthy: options.verbose > 0,
         duration: options.duration,
         exit_on_hang: options.exit_on_hang,
+        record: options.record.clone(),
         stacks: options.stacks == Stacks::Auto,
         debug: options.verbose > 1,
     })

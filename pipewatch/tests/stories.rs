@@ -10,7 +10,6 @@
 //! 1ms   watch 912              the probes report on it and its descendants
 //! 2ms   attach [912]           the engine is at work (default: from the start, on everything)
 //! 3ms   lose 2                 the next two events find the buffer full
-//! 4ms   hold 2, later deliver  the next two events come late
 //!
 //! expect by 1254ms: hang, leaked, reader 934, holders 25189
 //! expect idle                  nothing that is watched lives
@@ -32,9 +31,9 @@ use model::{
     verbs::{act, number, pid},
 };
 use pipewatch::{
-    engine::Config,
     finding::{Confidence, Finding, Hang, Holder, Resolved},
     ids::{Ktime, Pid, Tid},
+    rules::Rules,
 };
 
 /// How long nothing may come after the end of a story.
@@ -73,22 +72,22 @@ fn tell(text: &str) -> Result<(), String> {
     let (options, steps): (Vec<_>, Vec<_>) = lines
         .into_iter()
         .partition(|(_, line)| line.starts_with("pipewatch"));
-    let mut config = Config {
+    let mut rules = Rules {
         threshold: 1_000 * MS,
         min_confidence: Confidence::Likely,
         healthy: false,
         own: model::OWN,
     };
     for (number, line) in options {
-        set_options(&mut config, line).map_err(|error| at(number, line, error))?;
+        set_options(&mut rules, line).map_err(|error| at(number, line, error))?;
     }
     let mut telling = Telling {
-        session: Session::new(config),
+        session: Session::new(rules),
         found: VecDeque::new(),
     };
     if !steps.iter().any(|(_, line)| line.contains(" attach")) {
         telling.session.watch(&[]);
-        telling.session.attach();
+        telling.session.attach()?;
     }
     let mut last = 0;
     for (number, line) in steps {
@@ -100,21 +99,21 @@ fn tell(text: &str) -> Result<(), String> {
     telling.end().map_err(|error| at(last, "(the end)", error))
 }
 
-fn set_options(config: &mut Config, line: &str) -> Result<(), String> {
+fn set_options(rules: &mut Rules, line: &str) -> Result<(), String> {
     let words: Vec<&str> = line.split_whitespace().skip(1).collect();
     let mut words = words.as_slice();
     while let [_, ..] = words {
         words = match words {
             ["-v", rest @ ..] => {
-                config.healthy = true;
+                rules.healthy = true;
                 rest
             }
             ["-t", threshold, rest @ ..] => {
-                config.threshold = nanoseconds(threshold)?;
+                rules.threshold = nanoseconds(threshold)?;
                 rest
             }
             ["--min-confidence", "certain", rest @ ..] => {
-                config.min_confidence = Confidence::Certain;
+                rules.min_confidence = Confidence::Certain;
                 rest
             }
             _ => return Err(format!("what is {}?", words.join(" "))),
@@ -197,11 +196,11 @@ impl Telling {
 
     /// Nothing more comes, and waits that go on do not keep pipewatch busy.
     fn end(&mut self) -> Result<(), String> {
-        let before = self.session.snapshots;
+        let before = self.session.looks;
         self.silence(self.session.kernel.now.after(AFTERWARDS))?;
-        let looks = self.session.snapshots - before;
+        let looks = self.session.looks - before;
         let tasks = self.session.kernel.tasks();
-        let readers = tasks.iter().filter(|row| row.sleep.is_some()).count() as u64;
+        let readers = tasks.iter().filter(|row| row.asleep.is_some()).count() as u64;
         if looks > 4 * readers + 2 {
             return Err(format!("{looks} looks in 15 s at {readers} readers"));
         }
@@ -223,11 +222,9 @@ fn direct(session: &mut Session, verb: &str, args: &[&str]) -> Done {
             if !pids.is_empty() || !session.kernel.is_watching() {
                 session.watch(&all(pids)?);
             }
-            session.attach();
+            session.attach()?;
         }
         ("lose", [events]) => session.lose(number(events)? as usize),
-        ("hold", [events]) => session.hold(number(events)? as usize),
-        ("deliver", []) => session.deliver(),
         _ => return Err("nobody can do this".to_owned()),
     }
     Ok(())

@@ -1,6 +1,8 @@
 """The article's bad case: a forked child still has the write end that the parent closes before it reads.
 
-usage: bad.py [--now] HOLD DELAY   (seconds: the child closes after HOLD, the parent closes and reads after DELAY)
+usage: bad.py [--now] HOLD DELAY
+
+The child closes HOLD seconds after its start; the parent closes and reads after DELAY seconds.
 """
 
 import multiprocessing

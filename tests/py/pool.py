@@ -9,4 +9,4 @@ wait_for_go()
 with multiprocessing.get_context("fork").Pool(3) as pool:
     pool.map(abs, range(10))
     say("idle")
-    time.sleep(30)
+    time.sleep(90)

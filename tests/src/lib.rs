@@ -1,5 +1,6 @@
-//! The harness of pipewatch's end-to-end tests: it starts real programs, lets a real pipewatch watch them, and
-//! compares what pipewatch says with what the programs say.
+//! The harness of pipewatch's end-to-end tests: it starts real programs, lets a
+//! real pipewatch watch them, and compares what pipewatch says with what the
+//! programs say.
 
 mod program;
 mod record;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -12,13 +12,16 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// A program in a process group of its own, which is killed when this is dropped. It stays a zombie until then, so
-/// that neither its pid nor its group can come to mean another process.
+/// A program in a process group of its own, which is killed when this is
+/// dropped. It stays a zombie until then, so that neither its pid nor its group
+/// can come to mean another process.
 pub struct Program {
     command: String,
     child: Child,
     stdin: Option<ChildStdin>,
     seen: Arc<Seen>,
+    /// Ends with the program.
+    end: Option<JoinHandle<()>>,
 }
 
 /// What the threads that read from the program have seen.
@@ -50,8 +53,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Panics unless the program ended with this code, one line that says what is wrong, about this, and one line
-    /// that says what to do, and nothing else.
+    /// Panics unless the program ended with this code, one line that says what
+    /// is wrong, about this, and one line that says what to do, and nothing
+    /// else.
     pub fn assert_complaint(&self, code: i32, about: &str) {
         let lines: Vec<&str> = self.stderr.lines().collect();
         let complains = matches!(lines[..], [error, hint]
@@ -80,13 +84,20 @@ impl Program {
         let pid = Pid::from_raw(child.id() as i32);
         spawn(&seen, move |seen| read_stdout(seen, stdout));
         spawn(&seen, move |seen| read_stderr(seen, stderr));
-        spawn(&seen, move |seen| await_end(seen, pid));
+        let end = spawn(&seen, move |seen| await_end(seen, pid));
         Self {
             command: format!("{command:?}"),
             child,
             stdin,
             seen,
+            end: Some(end),
         }
+    }
+
+    /// Runs `command` to its end, which must come before any person would lose
+    /// patience.
+    pub fn run(command: Command) -> Output {
+        Self::start(command).finish(Duration::from_secs(60))
     }
 
     /// Its process id.
@@ -115,19 +126,20 @@ impl Program {
     pub fn wait_for(&self, what: &str, within: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
         let find = |state: &State| state.objects.iter().find(|object| is_it(object)).cloned();
         let state = self.wait(within, |state| find(state).is_some() || state.stdout_ended);
-        find(&state).unwrap_or_else(|| self.fail(&state, &format!("no {what} within {within:?}")))
+        find(&state).unwrap_or_else(|| self.fail(state, &format!("no {what} within {within:?}")))
     }
 
-    /// Panics if it prints, or has printed, an object that `is_bad` accepts, or if it ends before `lasting` is over.
+    /// Panics if it prints, or has printed, an object that `is_bad` accepts, or
+    /// if it ends before `lasting` is over.
     pub fn expect_silence(&self, what: &str, lasting: Duration, is_bad: impl Fn(&Value) -> bool) {
         let find = |state: &State| state.objects.iter().find(|object| is_bad(object)).cloned();
         let state = self.wait(lasting, |state| find(state).is_some() || state.stdout_ended);
         if let Some(bad) = find(&state) {
-            self.fail(&state, &format!("{what}, which should not be: {bad:#}"));
+            self.fail(state, &format!("{what}, which should not be: {bad:#}"));
         }
         if state.stdout_ended {
             self.fail(
-                &state,
+                state,
                 &format!("an end before {lasting:?} of silence were over"),
             );
         }
@@ -139,7 +151,7 @@ impl Program {
             |state: &State| state.code.is_some() && state.stdout_ended && state.stderr_ended;
         let state = self.wait(within, ended);
         if !ended(&state) {
-            self.fail(&state, &format!("no end within {within:?}"));
+            self.fail(state, &format!("no end within {within:?}"));
         }
         Output {
             code: state.code.expect("a status"),
@@ -161,11 +173,13 @@ impl Program {
         state
     }
 
-    fn fail(&self, state: &State, complaint: &str) -> ! {
-        panic!(
+    fn fail(&self, state: MutexGuard<State>, complaint: &str) -> ! {
+        let report = format!(
             "{complaint}\nof {}\nexit status: {:?}\n--- stdout\n{}--- stderr\n{}---",
             self.command, state.code, state.stdout, state.stderr
-        )
+        );
+        drop(state);
+        panic!("{report}")
     }
 }
 
@@ -173,6 +187,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         // The group still exists: its leader has not been reaped.
         killpg(Pid::from_raw(self.pid() as i32), Signal::SIGKILL).expect("a group of our own");
+        self.end.take().map(JoinHandle::join);
         self.child.wait().expect("a child of our own");
     }
 }
@@ -189,9 +204,9 @@ impl Seen {
     }
 }
 
-fn spawn(seen: &Arc<Seen>, work: impl FnOnce(&Seen) + Send + 'static) {
+fn spawn(seen: &Arc<Seen>, work: impl FnOnce(&Seen) + Send + 'static) -> JoinHandle<()> {
     let seen = Arc::clone(seen);
-    thread::spawn(move || work(&seen));
+    thread::spawn(move || work(&seen))
 }
 
 fn read_stdout(seen: &Seen, stdout: impl Read) {

@@ -4,7 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
-/// When a record says it is from (`time`), or a fact (`time_us`): microseconds since 1970.
+/// When a record says it is from (`time`), or a fact (`time_us`): microseconds
+/// since 1970.
 pub fn micros_of(object: &Value) -> i64 {
     if let Some(micros) = object["time_us"].as_i64() {
         return micros;
@@ -23,8 +24,9 @@ pub fn assert_contains(actual: &Value, expected: &Value) {
     assert!(missing.is_empty(), "{}\nin {actual:#}", missing.join("\n"));
 }
 
-/// What of `expected` is not in `actual`, one line each. An object may have more fields than expected, a list more
-/// elements, before, between or after those expected.
+/// What of `expected` is not in `actual`, one line each. An object may have
+/// more fields than expected, a list more elements, before, between or after
+/// those expected.
 pub fn missing(actual: &Value, expected: &Value) -> Vec<String> {
     match (actual, expected) {
         (Value::Object(actual), Value::Object(expected)) => expected

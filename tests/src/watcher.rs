@@ -11,8 +11,9 @@ use serde_json::Value;
 use crate::built;
 use crate::program::Program;
 
-/// How long pipewatch may take to attach on a busy machine.
-const ATTACH: Duration = Duration::from_secs(20);
+/// How long pipewatch may take to attach: the kernel lets one after the other
+/// when many come and go.
+const ATTACH: Duration = Duration::from_secs(60);
 
 const JSON: &[&str] = &["--format", "json"];
 
@@ -60,7 +61,8 @@ impl Watcher {
         Self::attach(pipewatch(&[JSON, args].concat()))
     }
 
-    /// Lets pipewatch start the command. What the command prints comes between the records.
+    /// Lets pipewatch start the command. What the command prints comes between
+    /// the records.
     pub fn running(command: &Command) -> Self {
         Self::attach(pipewatch_running(JSON, command))
     }

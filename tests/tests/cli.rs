@@ -4,22 +4,22 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::unistd::geteuid;
 use pipewatch_tests::{Output, Program, pipewatch};
 
-const SOON: Duration = Duration::from_secs(10);
 const NOBODY: &str = "65534";
 
 fn run(args: &[&str]) -> Output {
-    Program::start(pipewatch(args)).finish(SOON)
+    Program::run(pipewatch(args))
 }
 
 #[test]
 fn bad_input_is_told_with_a_hint() {
     let me = &std::process::id().to_string();
     let expectations: &[(&str, &[&str])] = &[
+        // The kernel's limit, which no process id reaches.
+        ("4194304", &["-p", "4194304"]),
         ("4194305", &["-p", "4194305"]),
         ("0", &["-p", "0"]),
         ("abc", &["-p", "abc"]),
@@ -36,13 +36,23 @@ fn bad_input_is_told_with_a_hint() {
         ),
         ("later", &["-p", me, "--duration", "later"]),
         ("xml", &["-p", me, "--format", "xml"]),
+        ("maybe", &["-p", me, "--min-confidence", "maybe"]),
         ("magic", &["-p", me, "--backend", "magic"]),
+        ("nothing to watch", &["--"]),
+        ("COMMAND", &["-p", me, "--", "true"]),
+        ("COMMAND", &["--all", "--", "true"]),
         ("--frobnicate", &["--frobnicate"]),
         (
             "/no/such/directory/out",
             &["-p", me, "-o", "/no/such/directory/out"],
         ),
         ("/no/such/trace", &["replay", "/no/such/trace"]),
+        // A file that is no trace.
+        ("/proc/self/status", &["replay", "/proc/self/status"]),
+        (
+            "/no/such/directory/trace",
+            &["-p", me, "--record", "/no/such/directory/trace"],
+        ),
     ];
     for (about, args) in expectations {
         let output = run(args);
@@ -74,7 +84,7 @@ fn the_help_is_as_agreed() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/help.txt");
     let mut command = pipewatch(&["--help"]);
     command.env("COLUMNS", "100");
-    let output = Program::start(command).finish(SOON);
+    let output = Program::run(command);
     assert_eq!(output.code, 0, "{output:#?}");
     if std::env::var_os("BLESS").is_some() {
         fs::write(&golden, &output.stdout).expect("a golden file that can be written");
@@ -95,19 +105,19 @@ fn an_ordinary_user_is_told_what_is_missing() {
         (2, &["-p", "1"]),
         (125, &["--", "true"]),
     ] {
-        run_as_nobody(args).assert_complaint(code, "root");
+        run_as_nobody(args).assert_complaint(code, "not permitted");
     }
 }
 
 #[test]
-fn the_doctor_works_for_everybody() {
-    for output in [run(&["doctor"]), run_as_nobody(&["doctor"])] {
-        assert_eq!(output.code, 0, "{output:#?}");
-        assert!(!output.stdout.is_empty(), "{output:#?}");
-    }
+fn the_doctor_tells_an_ordinary_user_what_is_missing() {
+    let output = run_as_nobody(&["doctor"]);
+    assert_eq!(output.code, 0, "{output:#?}");
+    assert!(output.stdout.contains("MISSING"), "{output:#?}");
 }
 
-/// Runs pipewatch without root; a copy, as the path to the original may be closed to others.
+/// Runs pipewatch without root; a copy, as the path to the original may be
+/// closed to others.
 fn run_as_nobody(args: &[&str]) -> Output {
     if !geteuid().is_root() {
         return run(args);
@@ -125,5 +135,5 @@ fn run_as_nobody(args: &[&str]) -> Output {
         ])
         .arg(copy)
         .args(args);
-    Program::start(command).finish(SOON)
+    Program::run(command)
 }

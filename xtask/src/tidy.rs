@@ -7,12 +7,22 @@ use anyhow::{Result, bail};
 
 use crate::workspace::{self, Workspace};
 
-const WORDS: &[&str] = &["ids", "event", "finding", "problem", "decode"];
+const WORDS: &[&str] = &[
+    "ids", "event", "finding", "input", "problem", "rules", "decode",
+];
 const LOGIC: &[&str] = &["world", "correlate"];
 const ENGINE: &[&str] = &["engine"];
 const VIEWS: &[&str] = &["render"];
-const LEAVES: &[&str] = &["bpf", "procfs", "clock", "signals", "target", "demo"];
-const LOOP: &[&str] = &["output", "driver", "doctor"];
+const LEAVES: &[&str] = &[
+    "bpf",
+    "procfs",
+    "clock",
+    "signals",
+    "target",
+    "trace_file",
+    "demo",
+];
+const LOOP: &[&str] = &["output", "host", "debug_log", "driver", "replay", "doctor"];
 const SHELL: &[&str] = &["cli", "main"];
 
 /// The layers, lowest first, as ARCHITECTURE.md has them: these modules use

@@ -352,9 +352,9 @@ impl View<'_> {
     fn stopped(&self, stopped: &Stopped) -> StoppedRecord {
         StoppedRecord {
             time: self.time(stopped.time),
-            hangs: stopped.hangs,
-            resolved: stopped.resolved,
-            open: stopped.hangs.saturating_sub(stopped.resolved),
+            hangs: stopped.tally.hangs,
+            resolved: stopped.tally.resolved,
+            open: stopped.tally.hangs.saturating_sub(stopped.tally.resolved),
             events: stopped.events,
             lost_events: stopped.lost_events,
             reason: stopped.reason.word(),

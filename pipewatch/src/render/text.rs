@@ -10,8 +10,8 @@ use crate::{
     event::Actor,
     finding::{
         Certainty, Confidence, Details, Finding, Frame, FreedBy, FreedHow, Hang, HeldFd, Holder,
-        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Verdict, Via,
-        ViaKind, What,
+        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
+        Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid},
 };
@@ -208,8 +208,7 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         Reason::Ended => "as all watched ended",
     };
     let Stopped {
-        hangs,
-        resolved,
+        tally: Tally { hangs, resolved },
         events,
         lost_events,
         ..

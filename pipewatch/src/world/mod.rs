@@ -16,7 +16,7 @@ pub use self::{
     table::{Intent, Provenance, Sign, Slot, Table},
 };
 use crate::{
-    event::{Actor, End, Event, Fact, Mode, Snapshot, TaskRow},
+    event::{Actor, End, Event, Fact, Mode, Snapshot},
     finding::{Act, Created, Step, ViaKind, What},
     ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
@@ -85,25 +85,20 @@ impl World {
         std::mem::take(&mut self.changed)
     }
 
-    /// Takes over what the kernel's tables show of watched processes: at the
-    /// beginning, and after events were lost. What is known of a descriptor
-    /// that is still the same is kept.
-    pub fn adopt(&mut self, snapshot: &Snapshot, watched: impl Fn(ProcKey) -> bool) {
+    /// Takes over what the kernel's tables show, which is to be of watched
+    /// processes only: at the beginning, and after events were lost. What is
+    /// known of a descriptor that is still the same is kept.
+    pub fn adopt(&mut self, snapshot: &Snapshot) {
         let mut known = std::mem::take(&mut self.tables);
         self.threads.clear();
         self.processes.clear();
         for pipe in self.pipes.values_mut() {
             pipe.slots = 0;
         }
-        let alive = |row: &&TaskRow| row.is_alive() && watched(row.actor.process);
-        for row in snapshot.tasks.iter().filter(alive) {
+        for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
             self.add_thread(row.actor, row.table);
         }
-        for row in snapshot
-            .ends
-            .iter()
-            .filter(|row| watched(row.actor.process))
-        {
+        for row in &snapshot.ends {
             let old = known
                 .get_mut(&row.table)
                 .and_then(|table| table.slots.remove(&row.end.fd))

@@ -198,9 +198,10 @@ impl Kernel {
         &self.tables[&id]
     }
 
-    /// Every table there is.
-    pub fn tables(&self) -> impl Iterator<Item = TableId> {
-        self.tables.keys().copied()
+    /// The pipe in whose read the thread sleeps.
+    pub fn reads(&self, tid: Tid) -> Option<PipeId> {
+        let read = self.threads.get(&tid)?.read?;
+        Some(self.files[&read.file].pipe)
     }
 
     /// Every pipe there ever was.
@@ -245,7 +246,8 @@ impl Kernel {
             table: thread.table,
             parent: self.processes[&thread.process].parent,
             stopped: thread.stopped,
-            sleep: self.sleep(*tid).filter(|_| !thread.stopped),
+            asleep: thread.read.map(|_| thread.nvcsw),
+            sleep: self.sleep(*tid),
         });
         // A leader that has ended stays until its process is waited for.
         let dead = self
@@ -261,6 +263,7 @@ impl Kernel {
             table: TableId(0),
             parent: process.parent,
             stopped: false,
+            asleep: None,
             sleep: None,
         });
         live.chain(dead).collect()
@@ -893,15 +896,12 @@ impl Kernel {
 
     /// Threads asleep in a read of the pipe, the first one first.
     fn readers(&self, pipe: PipeId) -> Vec<Tid> {
-        let mut readers: Vec<(u64, Tid)> = self
-            .threads
-            .iter()
-            .filter_map(|(tid, thread)| Some((thread.read?, *tid)))
-            .filter(|(read, _)| self.files[&read.file].pipe == pipe)
-            .map(|(read, tid)| (read.since.0, tid))
+        let readers = self.threads.keys().copied();
+        let mut readers: Vec<Tid> = readers
+            .filter(|tid| self.reads(*tid) == Some(pipe))
             .collect();
-        readers.sort_unstable();
-        readers.into_iter().map(|(_, tid)| tid).collect()
+        readers.sort_by_key(|tid| self.threads[tid].read.map(|read| read.since));
+        readers
     }
 
     /// Ends a thread's sleep, and reports it if that was asked for.

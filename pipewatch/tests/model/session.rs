@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipewatch::{
-    engine::{Config, Engine},
+    engine::Engine,
     event::{Event, Snapshot},
-    finding::{Finding, Verdict},
-    ids::{Ktime, Pid},
+    finding::{Finding, Verdict, WaitId},
+    ids::{Ktime, Pid, ProcKey},
+    input::Input,
+    rules::Rules,
 };
 
 use super::{Kernel, OWN, Watched};
@@ -23,37 +25,38 @@ pub const BEGIN: Ktime = Ktime(86_400_000 * MS);
 pub struct Session {
     pub kernel: Kernel,
     pub engine: Engine,
-    /// How often the tables of the whole host were read.
-    pub snapshots: u64,
-    config: Config,
+    /// Is told what a trace records of what the engine is told, and must say
+    /// the same.
+    replay: Engine,
+    /// How often the engine wanted the kernel to be asked.
+    pub looks: u64,
+    rules: Rules,
     attached: bool,
     tick: Ktime,
     /// Events on their way to the engine.
     ring: Vec<Event>,
-    /// How many of the next events are lost, or kept back, and those that were.
+    /// How many of the next events are to be lost, and whether any was lately.
     lose: usize,
     lost: bool,
-    hold: usize,
-    held: Vec<Event>,
-    /// What was reported and is not over.
-    open: BTreeMap<u64, Verdict>,
+    /// What was reported and is not over: the last verdict, and whether it was
+    /// a hang at any time.
+    open: BTreeMap<WaitId, (Verdict, bool)>,
 }
 
 impl Session {
     /// With a kernel in which only init runs; not attached yet.
-    pub fn new(config: Config) -> Self {
+    pub fn new(rules: Rules) -> Self {
         Self {
             kernel: Kernel::new(BEGIN),
-            engine: Engine::new(config),
-            snapshots: 0,
-            config,
+            engine: Engine::new(rules),
+            replay: Engine::new(rules),
+            looks: 0,
+            rules,
             attached: false,
             tick: BEGIN,
             ring: Vec::new(),
             lose: 0,
             lost: false,
-            hold: 0,
-            held: Vec::new(),
             open: BTreeMap::new(),
         }
     }
@@ -83,28 +86,15 @@ impl Session {
     }
 
     /// The engine learns what is there, and is at work from now on.
-    pub fn attach(&mut self) {
-        let snapshot = self.snapshot();
-        let kernel = &self.kernel;
-        self.engine
-            .adopt(&snapshot, |process| kernel.is_watched(process.pid), None);
+    pub fn attach(&mut self) -> Result<(), String> {
         self.attached = true;
-        self.tick = kernel.now.after(TICK);
+        self.tick = self.kernel.now.after(TICK);
+        self.adopt(None)
     }
 
     /// The next events find the buffer full.
     pub fn lose(&mut self, events: usize) {
         self.lose = events;
-    }
-
-    /// The next events are kept back until they are delivered.
-    pub fn hold(&mut self, events: usize) {
-        self.hold = events;
-    }
-
-    /// What was kept back follows what came after it.
-    pub fn deliver(&mut self) {
-        self.ring.append(&mut self.held);
     }
 
     /// Takes in what the kernel has just done.
@@ -113,9 +103,6 @@ impl Session {
             if self.lose > 0 {
                 self.lose -= 1;
                 self.lost = true;
-            } else if self.hold > 0 {
-                self.hold -= 1;
-                self.held.push(event);
             } else {
                 self.ring.push(event);
             }
@@ -155,51 +142,78 @@ impl Session {
         if !self.attached {
             return Ok(Vec::new());
         }
-        let mut findings = self.drain();
+        let mut findings = Vec::new();
+        for event in std::mem::take(&mut self.ring) {
+            findings.extend(self.tell(Input::Event(event))?);
+        }
         if self.tick <= now {
             self.tick = now.after(TICK);
             for (actor, table, sleep) in self.kernel.sleeps() {
-                self.engine.sleeping(actor, table, sleep);
+                self.tell(Input::Sleeping {
+                    actor,
+                    table,
+                    sleep,
+                })?;
             }
             if std::mem::take(&mut self.lost) {
-                self.rescan();
+                self.adopt(Some(now))?;
             }
         }
-        if self.engine.due(now).next().is_some() && self.engine.still_due(&self.kernel.tasks(), now)
-        {
+        if self.is_due(now) {
+            self.looks += 1;
+            let tasks = self.kernel.tasks();
+            self.tell(Input::Tasks { tasks, now })?;
+        }
+        if self.is_due(now) {
             let snapshot = self.snapshot();
-            findings.extend(self.engine.look(&snapshot, now));
+            findings.extend(self.tell(Input::Look { snapshot, now })?);
             for arm in self.engine.take_arms() {
                 self.kernel.arm(arm);
             }
         }
-        if self.engine.next_look().is_some_and(|look| look <= now) {
+        if self.is_due(now) {
             return Err("the engine wants another look at the same moment".to_owned());
+        }
+        Ok(findings)
+    }
+
+    fn is_due(&self, now: Ktime) -> bool {
+        self.engine.due(now).next().is_some()
+    }
+
+    fn adopt(&mut self, lost: Option<Ktime>) -> Result<(), String> {
+        let watched = |process: ProcKey| self.kernel.is_watched(process.pid);
+        let snapshot = self.snapshot().only(watched);
+        self.tell(Input::Adopt { snapshot, lost }).map(drop)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let tasks = self.kernel.tasks();
+        Snapshot::new(&tasks, self.kernel.ends(), tasks.clone())
+    }
+
+    fn tell(&mut self, input: Input) -> Result<Vec<Finding>, String> {
+        let findings = self.engine.take(&input);
+        let watched = |process: ProcKey| self.kernel.is_watched(process.pid);
+        let recorded = match input {
+            Input::Look { snapshot, now } => Input::Look {
+                snapshot: snapshot.concerning(watched),
+                now,
+            },
+            Input::Tasks { mut tasks, now } => {
+                tasks.retain(|row| watched(row.actor.process));
+                Input::Tasks { tasks, now }
+            }
+            Input::Adopt { .. } | Input::Event(_) | Input::Sleeping { .. } => input,
+        };
+        let again = self.replay.take(&recorded);
+        if findings != again {
+            return Err(format!("{findings:#?}\nbut replayed {again:#?}"));
         }
         findings
             .iter()
             .try_for_each(|finding| self.check(finding))?;
         Ok(findings)
-    }
-
-    fn drain(&mut self) -> Vec<Finding> {
-        let events = std::mem::take(&mut self.ring);
-        let ingest = |event: &Event| self.engine.ingest(event);
-        events.iter().flat_map(ingest).collect()
-    }
-
-    fn rescan(&mut self) {
-        let snapshot = self.snapshot();
-        let kernel = &self.kernel;
-        let watched = |pid| kernel.is_watched(pid);
-        self.engine
-            .adopt(&snapshot, |process| watched(process.pid), Some(kernel.now));
-    }
-
-    fn snapshot(&mut self) -> Snapshot {
-        self.snapshots += 1;
-        let tasks = self.kernel.tasks();
-        Snapshot::new(&tasks, self.kernel.ends(), tasks.clone())
     }
 
     /// What holds of every finding, whatever the story.
@@ -209,20 +223,23 @@ impl Session {
             Finding::Update(hang) => (hang, false),
             Finding::Resolved(resolved) => {
                 return match self.open.remove(&resolved.id) {
-                    Some(_) => Ok(()),
-                    None => Err(format!("wait {} resolved, but not open", resolved.id)),
+                    Some((_, alarmed)) if alarmed == resolved.alarmed => Ok(()),
+                    before => Err(format!("{resolved:?}, but before: {before:?}")),
                 };
             }
         };
         let problem = |what: &str| Err(format!("{what}: {hang:#?}"));
-        let before = self.open.insert(hang.id, hang.verdict);
-        if is_new && before.is_some_and(|verdict| verdict != Verdict::Waiting) {
-            return problem("a hang is reported twice");
+        let healthy = hang.verdict == Verdict::Waiting;
+        let before = self.open.remove(&hang.id);
+        let alarmed = !healthy || before.is_some_and(|(_, alarmed)| alarmed);
+        self.open.insert(hang.id, (hang.verdict, alarmed));
+        match (is_new, before) {
+            (true, Some((Verdict::Waiting, _))) if !healthy => {}
+            (true, Some(_)) => return problem("reported twice"),
+            (false, None) => return problem("an update of what was not reported"),
+            (true, None) | (false, Some(_)) => {}
         }
-        if !is_new && before.is_none() {
-            return problem("an update of what was not reported");
-        }
-        if hang.time.since(hang.reader.since) < self.config.threshold {
+        if hang.time.since(hang.reader.since) < self.rules.threshold {
             return problem("reported before the threshold");
         }
         let times = hang.timeline.iter().map(|step| step.act.time);
@@ -233,13 +250,7 @@ impl Session {
         {
             return problem("pipewatch reports itself");
         }
-        let reads = self.kernel.tasks().into_iter().any(|row| {
-            row.actor.tid == hang.reader.actor.tid
-                && row
-                    .sleep
-                    .is_some_and(|sleep| sleep.end.pipe == hang.channel.id)
-        });
-        if !reads {
+        if self.kernel.reads(hang.reader.actor.tid) != Some(hang.channel.id) {
             return problem("the reader does not sleep there");
         }
         let held: BTreeSet<Pid> = self

@@ -6,7 +6,7 @@ use std::process::Command;
 use pipewatch_tests::{Program, Watcher, pipewatch, require_root, scenario};
 use serde_json::json;
 
-use crate::expect::{self, PATIENCE, THRESHOLD};
+use crate::expect::{self, RUN, THRESHOLD};
 
 #[test]
 fn every_process_of_the_host() {
@@ -44,7 +44,7 @@ fn a_process_that_ends_while_being_attached() {
         (target, watcher)
     });
     for (target, watcher) in lives {
-        let output = watcher.finish(PATIENCE);
+        let output = watcher.finish(RUN);
         if output.code != 0 {
             output.assert_complaint(2, &target.pid().to_string());
         }
@@ -63,6 +63,6 @@ fn a_kernel_without_btf() {
             r#"mount -t tmpfs none /sys/kernel/btf && exec "$0" --all"#,
         ])
         .arg(pipewatch(&[]).get_program());
-    let output = Program::start(hidden).finish(PATIENCE);
-    output.assert_complaint(2, "BTF");
+    let output = Program::run(hidden);
+    output.assert_complaint(2, "/sys/kernel/btf/vmlinux");
 }

@@ -8,7 +8,7 @@ use pipewatch_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::expect::{self, PATIENCE, THRESHOLD};
+use crate::expect::{self, RUN, THRESHOLD};
 
 const AT_ONCE: &[&str] = &["fork-no-close", "--now"];
 
@@ -17,7 +17,7 @@ fn a_command_is_watched_from_its_first_instruction() {
     let watcher = Watcher::running(&scenario(AT_ONCE));
     let hang = expect::hang(&watcher, &watcher, THRESHOLD);
     expect::resolved(&watcher, &watcher, &hang);
-    assert_eq!(watcher.finish(PATIENCE).code, 0);
+    assert_eq!(watcher.finish(RUN).code, 0);
     assert_contains(
         &watcher.last_record(),
         &json!({"type": "stopped", "hangs": 1, "resolved": 1, "open": 0}),
@@ -31,7 +31,7 @@ fn records_go_to_the_file_and_the_output_is_the_commands() {
     let path = file.path().to_str().expect("a path in UTF-8");
     let options = ["--format", "json", "-t", "300ms", "-o", path];
     let command = pipewatch_running(&options, &scenario(AT_ONCE));
-    let output = Program::start(command).finish(PATIENCE);
+    let output = Program::run(command);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(
         output.stdout.lines().all(|line| line.contains(r#""fact""#)),
@@ -63,7 +63,7 @@ fn the_commands_exit_status_is_passed_on() {
         (code, program)
     });
     for (code, program) in running {
-        let output = program.finish(2 * PATIENCE);
+        let output = program.finish(RUN);
         assert_eq!(output.code, code, "{output:?}");
     }
 }
@@ -78,6 +78,6 @@ fn a_signal_is_forwarded_to_the_command() {
     let watcher = Watcher::running(&command);
     watcher.fact("ready");
     watcher.signal(Signal::SIGTERM);
-    assert_eq!(watcher.finish(PATIENCE).code, 7);
+    assert_eq!(watcher.finish(RUN).code, 7);
     assert_eq!(watcher.last_record()["type"], "stopped");
 }

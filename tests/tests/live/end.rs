@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use pipewatch_tests::{Program, Watcher, micros_of, pipewatch, require_root, scenario, shell};
 
-use crate::expect::{self, PATIENCE};
+use crate::expect::{self, RUN};
 
 #[test]
 fn with_the_target() {
@@ -42,7 +42,7 @@ fn after_the_duration() {
 
 #[test]
 fn at_the_first_hang() {
-    let mut target = Program::ready(scenario(&["fork-no-close", "--hold-ms", "20000"]));
+    let mut target = Program::ready(scenario(&["fork-no-close", "--hold-ms", "90000"]));
     let watcher = Watcher::of(&target, &["--exit-on-hang", "--threshold", "300ms"]);
     target.go();
     expect::hang(&watcher, &target, Duration::from_millis(300));
@@ -62,16 +62,14 @@ fn when_nobody_reads_the_output() {
         .arg(pipewatch(&[]).get_program())
         .arg(target.pid().to_string());
     let pipeline = Program::start(pipeline);
-    pipeline.wait_for("started", 2 * PATIENCE, |record| {
-        record["type"] == "started"
-    });
+    pipeline.wait_for("started", RUN, |record| record["type"] == "started");
     target.go();
-    let output = pipeline.finish(PATIENCE);
+    let output = pipeline.finish(RUN);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
 }
 
 fn assert_stopped(watcher: &Watcher, code: i32) {
-    let output = watcher.finish(PATIENCE);
+    let output = watcher.finish(RUN);
     assert_eq!(output.code, code, "{output:?}");
     assert_eq!(watcher.last_record()["type"], "stopped", "{output:?}");
 }

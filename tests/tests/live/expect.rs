@@ -12,7 +12,11 @@ const LATENCY: Duration = Duration::from_millis(250);
 /// When to stop waiting for a record, late or not.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits for the hang that `target` announces and checks it: content, time, and that nobody else is blamed.
+/// When to give up on a pipewatch that starts, does its job and ends.
+pub const RUN: Duration = Duration::from_secs(60);
+
+/// Waits for the hang that `target` announces and checks it: content, time, and
+/// that nobody else is blamed.
 pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
     let expected = &target.fact("expect")["hang"];
     let reading = target.fact("reading");
@@ -36,7 +40,8 @@ pub fn hang_of(watcher: &Watcher, tid: &Value) -> Value {
     })
 }
 
-/// Waits for the end of a hang that `target` brings about, in the way it says it does, and checks it.
+/// Waits for the end of a hang that `target` brings about, in the way it says
+/// it does, and checks it.
 pub fn resolved(watcher: &Watcher, target: &Program, hang: &Value) {
     let released = target.fact("released");
     let resolved = resolution(watcher, hang);
@@ -66,7 +71,8 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A record that has just come is from `after` the fact, at most LATENCY later, and came when it says.
+/// A record that has just come is from `after` the fact, at most LATENCY later,
+/// and came when it says.
 fn assert_on_time(record: &Value, fact: &Value, after: Duration) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -3,7 +3,7 @@
 use pipewatch_tests::{Program, Watcher, assert_contains, python, scenario};
 use serde_json::json;
 
-use crate::expect::{self, PATIENCE, THRESHOLD, is_alarm, list};
+use crate::expect::{self, PATIENCE, RUN, THRESHOLD, is_alarm, list};
 
 /// Watches a target from before its pipe exists until its hang has come and gone.
 fn comes_and_goes(target: std::process::Command) {
@@ -84,7 +84,7 @@ fn one_leak_among_200_forks_of_50_threads() {
     }
 
     expect::resolved(&watcher, &target, &hang);
-    let output = watcher.finish(PATIENCE);
+    let output = watcher.finish(RUN);
     assert_eq!(output.code, 0, "{output:?}");
     assert_contains(
         &watcher.last_record(),

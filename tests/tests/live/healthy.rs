@@ -19,9 +19,9 @@ fn healthy_waits_are_silent() {
         python(&["good.py"]),
         python(&["pool.py"]),
         scenario(&["good"]),
-        scenario(&["sentinel", "--hold-ms", "30000"]),
-        shell("sleep 5 | cat; sleep 30"),
-        shell("yes | head > /dev/null; sleep 30"),
+        scenario(&["sentinel", "--hold-ms", "90000"]),
+        shell("sleep 5 | cat; sleep 90"),
+        shell("yes | head > /dev/null; sleep 90"),
         shell(&tail),
     ]
     .map(Program::ready);

@@ -2,12 +2,10 @@
 
 use pipewatch_tests::{Program, pipewatch, pipewatch_running, require_root, scenario};
 
-use crate::expect::PATIENCE;
-
 #[test]
 fn the_demo_shows_a_hang_that_comes_and_goes() {
     require_root();
-    let output = Program::start(pipewatch(&["demo"])).finish(2 * PATIENCE);
+    let output = Program::run(pipewatch(&["demo"]));
     assert_eq!(output.code, 0, "{output:?}");
     for word in ["leaked", "fork", "resolved"] {
         assert!(
@@ -19,11 +17,19 @@ fn the_demo_shows_a_hang_that_comes_and_goes() {
 }
 
 #[test]
+fn the_doctor_finds_nothing_missing() {
+    require_root();
+    let output = Program::run(pipewatch(&["doctor"]));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(!output.stdout.contains("MISSING"), "{}", output.stdout);
+}
+
+#[test]
 fn a_narrow_terminal_is_enough() {
     require_root();
     let mut command = pipewatch_running(&["--exit-on-hang"], &scenario(&["fork-race", "--now"]));
     command.env("COLUMNS", "60");
-    let output = Program::start(command).finish(2 * PATIENCE);
+    let output = Program::run(command);
     let report = output
         .stdout
         .lines()

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::sys::{self, Pipe};
 
-/// Prints one fact and its time by a single write: lines of parent and child never mix, and no lock is taken
-/// that a fork could have copied in its locked state.
+/// Prints one fact and its time by a single write: lines of parent and child
+/// never mix, and no lock is taken that a fork could have copied in its locked
+/// state.
 pub fn say(fact: &str, mut fields: Value) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -29,8 +30,8 @@ pub struct Leak<'a> {
 }
 
 impl Leak<'_> {
-    /// Says what a `hang` record about this must contain; the calling thread made the pipe, closed its write
-    /// end, and will read.
+    /// Says what a `hang` record about this must contain; the calling thread
+    /// made the pipe, closed its write end, and will read.
     pub fn say(&self) {
         let Pipe { r, w } = self.pipe;
         let (pid, tid) = (getpid().as_raw(), gettid().as_raw());

@@ -1,5 +1,5 @@
-//! The race of the story: a thread starts a command and reads its "did exec work?" pipe; meanwhile another thread
-//! has forked a child that never execs.
+//! The race of the story: a thread starts a command and reads its "did exec
+//! work?" pipe; meanwhile another thread has forked a child that never execs.
 
 use std::sync::Barrier;
 use std::thread;

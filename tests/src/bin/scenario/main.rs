@@ -1,5 +1,6 @@
-//! `scenario NAME` enacts one situation with real system calls and prints, one JSON object per line, what
-//! happens and when: `ready` first, then, after a line on standard input, the shape itself.
+//! `scenario NAME` enacts one situation with real system calls and prints, one
+//! JSON object per line, what happens and when: `ready` first, then, after a
+//! line on standard input, the shape itself.
 
 mod fact;
 mod fork_race;
@@ -29,7 +30,8 @@ enum Name {
     Good,
     /// A forked child keeps both ends, then closes the write end
     ForkNoClose,
-    /// A forked child closes its read end at once and holds the write end for life: its end is the message
+    /// A forked child closes its read end at once and holds the write end for
+    /// life: its end is the message
     Sentinel,
     /// A forked child keeps both ends, computes, then answers
     SlowAnswer,

@@ -1,5 +1,6 @@
-//! A busy service: 50 threads, 200 forks in one second, and one of them falls into the window of another thread's
-//! pipe. All other children wait, in good health, on a lifeline: a pipe whose write end their parent keeps.
+//! A busy service: 50 threads, 200 forks in one second, and one of them falls
+//! into the window of another thread's pipe. All other children wait, in good
+//! health, on a lifeline: a pipe whose write end their parent keeps.
 
 use std::sync::{Barrier, Mutex, OnceLock, RwLock};
 use std::thread::{self, sleep};
@@ -27,7 +28,8 @@ struct Service {
     start: Barrier,
     all_forked: Barrier,
     lifeline: OnceLock<Pipe>,
-    /// Forks share it; the one fork in the window has it alone, so that no bystander leaks too.
+    /// Forks share it; the one fork in the window has it alone, so that no
+    /// bystander leaks too.
     turn: RwLock<()>,
     children: Mutex<Vec<Pid>>,
 }
@@ -77,7 +79,8 @@ impl Service {
         children.into_iter().for_each(sys::reap);
     }
 
-    /// Forks every `FORKERS`th child at its time; returns the one that leaks if that was among them.
+    /// Forks every `FORKERS`th child at its time; returns the one that leaks if
+    /// that was among them.
     fn fork_children(&self, first: usize, hold: Duration) -> Option<Pid> {
         self.start.wait();
         let began = Instant::now();

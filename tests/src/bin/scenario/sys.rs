@@ -1,5 +1,5 @@
-//! System calls in the form the scenarios want: bare descriptor numbers that close when told to and only then,
-//! and failures that end the program.
+//! System calls in the form the scenarios want: bare descriptor numbers that
+//! close when told to and only then, and failures that end the program.
 
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
@@ -26,8 +26,9 @@ pub fn pipe() -> Pipe {
 
 /// Forks; `None` in the child, which must end in [`quit`].
 pub fn fork() -> Option<Pid> {
-    // SAFETY: the child of a process with threads may only do what needs no lock another thread could have held.
-    // Ours sleep, read, write, close, exec and _exit; they allocate, which glibc makes safe across fork.
+    // SAFETY: the child of a process with threads may only do what needs no
+    // lock another thread could have held. Ours sleep, read, write, close, exec
+    // and _exit; they allocate, which glibc makes safe across fork.
     match unsafe { unistd::fork() }.expect("fork") {
         ForkResult::Child => None,
         ForkResult::Parent { child } => Some(child),
@@ -74,8 +75,8 @@ pub fn write(fd: RawFd, bytes: &[u8]) {
 /// The descriptor in the form `nix` wants.
 pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     assert!(fd >= 0);
-    // SAFETY: no scenario closes a descriptor while it uses it; a number that is closed all the same yields EBADF,
-    // which ends the program.
+    // SAFETY: no scenario closes a descriptor while it uses it; a number that
+    // is closed all the same yields EBADF, which ends the program.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 

@@ -1,4 +1,5 @@
-//! The window of the race: one thread has made a pipe and not yet closed its write end, another thread forks.
+//! The window of the race: one thread has made a pipe and not yet closed its
+//! write end, another thread forks.
 
 use std::sync::{Barrier, OnceLock};
 
@@ -23,8 +24,9 @@ impl Window {
         }
     }
 
-    /// Once the other thread is there: makes a pipe, lets it fork, does `inside`, closes the write end, reads until
-    /// the child of the other thread ends.
+    /// Once the other thread is there: makes a pipe, lets it fork, does
+    /// `inside`, closes the write end, reads until the child of the other
+    /// thread ends.
     pub fn make_close_read(&self, inside: impl FnOnce()) {
         self.meet.wait();
         let pipe = sys::pipe();
@@ -45,7 +47,8 @@ impl Window {
         read_and_say(pipe);
     }
 
-    /// Forks inside the window a child that does `life` and ends; returns it once the window is shut.
+    /// Forks inside the window a child that does `life` and ends; returns it
+    /// once the window is shut.
     pub fn fork_inside(&self, life: impl FnOnce()) -> Pid {
         self.meet.wait();
         self.meet.wait();

@@ -1,0 +1,59 @@
+//! All that the engine is ever told, as one type: what a trace file holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Actor, Event, Sleep, Snapshot, TaskRow},
+    ids::{Ktime, TableId},
+};
+
+/// Something the engine is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// What the kernel's tables show of watched processes: at the beginning,
+    /// and after events were lost.
+    Adopt {
+        /// Only watched processes.
+        snapshot: Snapshot,
+        /// Events from before that moment are missing.
+        lost: Option<Ktime>,
+    },
+    /// What happened.
+    Event(Event),
+    /// A watched thread sleeps, or slept lately, in a read.
+    Sleeping {
+        /// The thread.
+        actor: Actor,
+        /// Its fd table.
+        table: TableId,
+        /// Its sleep.
+        sleep: Sleep,
+    },
+    /// Who sleeps now, to tell which waits are over.
+    Tasks {
+        /// Every thread that may be waiting.
+        tasks: Vec<TaskRow>,
+        /// When.
+        now: Ktime,
+    },
+    /// The kernel's tables, to judge the waits that are due.
+    Look {
+        /// The whole host, or all of it that matters.
+        snapshot: Snapshot,
+        /// When.
+        now: Ktime,
+    },
+}
+
+impl Input {
+    /// The moment it tells of; `None` if none is told.
+    pub fn time(&self) -> Option<Ktime> {
+        match self {
+            Self::Adopt { lost, .. } => *lost,
+            Self::Event(event) => Some(event.time),
+            Self::Sleeping { sleep, .. } => Some(sleep.since),
+            Self::Tasks { now, .. } | Self::Look { now, .. } => Some(*now),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Judging a recorded trace again: the same engine, without a kernel.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    engine::Engine,
+    finding::{Details, Frame, Reason, Report, Stopped, Tally},
+    ids::{Fd, Ktime, ProcKey, StackId},
+    output::Output,
+    problem::Problem,
+    trace_file::{Entry, Trace},
+};
+
+/// What was noted of the host when the trace was recorded.
+struct Noted<'a> {
+    boot: u64,
+    cmdlines: BTreeMap<ProcKey, &'a [String]>,
+    paths: BTreeMap<(ProcKey, Fd), &'a str>,
+}
+
+impl Details for Noted<'_> {
+    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
+        self.cmdlines.get(&process).map(|words| words.to_vec())
+    }
+
+    fn stack(&self, _: ProcKey, _: Option<StackId>) -> Vec<Frame> {
+        Vec::new()
+    }
+
+    fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
+        self.paths.get(&(process, fd)).map(|&path| path.to_owned())
+    }
+
+    fn wall(&self, time: Ktime) -> u64 {
+        self.boot.saturating_add(time.0)
+    }
+}
+
+/// Tells a new engine all that is in the trace, and writes what it finds.
+///
+/// # Errors
+///
+/// Reports cannot be written.
+pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
+    let mut noted = Noted {
+        boot: trace.header.boot,
+        cmdlines: BTreeMap::new(),
+        paths: BTreeMap::new(),
+    };
+    for entry in &trace.entries {
+        match entry {
+            Entry::Cmdline { process, words } => {
+                noted.cmdlines.insert(*process, words);
+            }
+            Entry::Path { process, fd, path } => {
+                noted.paths.insert((*process, *fd), path);
+            }
+            Entry::Started(_) | Entry::Input(_) | Entry::Lost(_) | Entry::Stopped(_) => {}
+        }
+    }
+    let mut engine = Engine::new(trace.header.rules);
+    let mut tally = Tally::default();
+    // How a run ended that could not tell any more.
+    let mut stopped = Stopped {
+        time: Ktime(0),
+        tally,
+        events: 0,
+        lost_events: 0,
+        reason: Reason::Ended,
+    };
+    for entry in &trace.entries {
+        match entry {
+            Entry::Input(input) => {
+                stopped.time = input.time().unwrap_or(stopped.time).max(stopped.time);
+                for finding in engine.take(input) {
+                    tally.count(&finding);
+                    output.write(&Report::Finding(finding), &noted)?;
+                }
+            }
+            Entry::Started(started) => {
+                output.write(&Report::Started(started.clone()), &noted)?;
+            }
+            Entry::Lost(lost) => output.write(&Report::Lost(*lost), &noted)?,
+            Entry::Stopped(recorded) => stopped = *recorded,
+            Entry::Cmdline { .. } | Entry::Path { .. } => {}
+        }
+    }
+    output.write(&Report::Stopped(Stopped { tally, ..stopped }), &noted)
+}

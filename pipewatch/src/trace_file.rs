@@ -1,0 +1,201 @@
+//! Traces: all that the engine was told in a run, so that it can be told again.
+//! One JSON object per line, the first of which describes the run.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{BufRead as _, BufReader, BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    finding::{Lost, Started, Stopped},
+    ids::{Fd, ProcKey, Tid},
+    input::Input,
+    problem::Problem,
+    rules::Rules,
+};
+
+/// Name and version of the format.
+const FORMAT: &str = "pipewatch-trace/1";
+
+/// What a run was like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    trace: String,
+    /// Wall clock at the kernel clock's zero, nanoseconds since 1970 UTC.
+    pub boot: u64,
+    /// What was to be reported.
+    pub rules: Rules,
+}
+
+impl Header {
+    /// Of a run that begins.
+    pub fn new(boot: u64, rules: Rules) -> Self {
+        Self {
+            trace: FORMAT.to_owned(),
+            boot,
+            rules,
+        }
+    }
+}
+
+/// A line after the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The run's first report.
+    Started(Started),
+    /// What the engine was told.
+    Input(Input),
+    /// Events were lost.
+    Lost(Lost),
+    /// The command line of a process that a report names.
+    Cmdline {
+        /// Which.
+        process: ProcKey,
+        /// Its words.
+        words: Vec<String>,
+    },
+    /// The path of a FIFO that a report names.
+    Path {
+        /// Of which process.
+        process: ProcKey,
+        /// Which descriptor.
+        fd: Fd,
+        /// Where.
+        path: String,
+    },
+    /// The run's last report.
+    Stopped(Stopped),
+}
+
+/// A trace that is being written.
+pub struct Writer {
+    path: PathBuf,
+    to: BufWriter<File>,
+    /// The sleep that was last written of each thread.
+    sleeps: BTreeMap<Tid, u64>,
+}
+
+impl Writer {
+    /// Begins a trace.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created or written.
+    pub fn create(path: &Path, header: &Header) -> Result<Self, Problem> {
+        // A trace holds command lines.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path);
+        let file = file.map_err(|error| cannot_write(path, &error))?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            to: BufWriter::new(file),
+            sleeps: BTreeMap::new(),
+        };
+        writer.line(header)?;
+        Ok(writer)
+    }
+
+    /// Adds a line. A sleep that was written already is left out.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write(&mut self, entry: &Entry) -> Result<(), Problem> {
+        if let Entry::Input(Input::Sleeping { actor, sleep, .. }) = entry
+            && self.sleeps.insert(actor.tid, sleep.nvcsw) == Some(sleep.nvcsw)
+        {
+            return Ok(());
+        }
+        self.line(entry)
+    }
+
+    /// Writes out what is still in memory.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn flush(&mut self) -> Result<(), Problem> {
+        self.to
+            .flush()
+            .map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<(), Problem> {
+        let written = serde_json::to_writer(&mut self.to, line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.to.write_all(b"\n"));
+        written.map_err(|error| cannot_write(&self.path, &error))
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(
+        format!("cannot write the trace {}: {error}", path.display()),
+        "name a file in a folder that exists, is writable and has space left",
+    )
+}
+
+/// A trace that was read.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// What the run was like.
+    pub header: Header,
+    /// What came then.
+    pub entries: Vec<Entry>,
+    /// The last line was cut off: pipewatch was killed while it wrote it.
+    pub cut: bool,
+}
+
+/// Reads a trace.
+///
+/// # Errors
+///
+/// There is no such file, or it is no trace.
+pub fn read(path: &Path) -> Result<Trace, Problem> {
+    let failed = |what: String| {
+        Problem::new(
+            format!("cannot read the trace {}: {what}", path.display()),
+            "a trace is what `pipewatch --record FILE` wrote, by this version of pipewatch",
+        )
+    };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut lines = BufReader::new(file).lines();
+    let first = lines.next().unwrap_or_else(|| Ok(String::new()));
+    let first = first.map_err(|error| failed(error.to_string()))?;
+    let header: Header =
+        serde_json::from_str(&first).map_err(|error| failed(format!("line 1: {error}")))?;
+    if header.trace != FORMAT {
+        return Err(failed(format!(
+            "its format is {}, not {FORMAT}",
+            header.trace
+        )));
+    }
+    let mut trace = Trace {
+        header,
+        entries: Vec::new(),
+        cut: false,
+    };
+    let mut bad = None;
+    for (number, line) in (2..).zip(lines) {
+        let line = line.map_err(|error| failed(format!("line {number}: {error}")))?;
+        if let Some(problem) = bad {
+            return Err(problem);
+        }
+        match serde_json::from_str(&line) {
+            Ok(entry) => trace.entries.push(entry),
+            Err(error) => bad = Some(failed(format!("line {number}: {error}"))),
+        }
+    }
+    trace.cut = bad.is_some();
+    Ok(trace)
+}

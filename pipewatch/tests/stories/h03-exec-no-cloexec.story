@@ -1,0 +1,12 @@
+# H3: a program started while the pipe was open has the write end at number 63.
+# To come: leaked (exec).
+0ms     process 500 server
+1ms     500 pipe 3 4 cloexec
+2ms     500 dup 4 63
+3ms     500 fork 501
+4ms     501 exec sleep
+5ms     500 close 4
+5ms     500 close 63
+6ms     500 read 3
+silence until 20s
+20s     501 exit

@@ -1,0 +1,11 @@
+# H5 (b): a child is given the write end of its own stdin.
+# To come: self-held.
+0ms     process 500 launcher
+1ms     500 pipe 3 4
+2ms     500 fork 501
+3ms     501 dup 3 0
+4ms     501 exec cat
+5ms     500 close 3
+5ms     500 close 4
+6ms     501 read 0
+silence until 20s

@@ -1,0 +1,14 @@
+# H10: a parent joins two children by a pipe it does not use, keeps both ends
+# and waits for the children. The reader waits for the parent's copy.
+# To come: leaked (fork), by the cycle.
+0ms     process 500 parent
+1ms     500 pipe 3 4
+2ms     500 fork 501
+3ms     501 close 3
+4ms     500 fork 502
+5ms     502 close 4
+6ms     501 write 4
+7ms     501 exit
+8ms     502 read 3
+9ms     502 read 3
+silence until 20s

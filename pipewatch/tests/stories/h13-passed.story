@@ -1,0 +1,11 @@
+# H13: the write end was passed to another process, which keeps it.
+# To come: leaked (passed).
+0ms     process 500 sender
+0ms     process 600 keeper
+1ms     500 pipe 3 4
+2ms     500 send 4
+3ms     600 receive 9
+4ms     500 close 4
+5ms     500 read 3
+silence until 20s
+20s     600 exit

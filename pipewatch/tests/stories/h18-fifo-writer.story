@@ -1,0 +1,15 @@
+# H18: a writer opened the FIFO by its path, wrote and left; a descendant keeps
+# the copy.
+# To come: orphaned.
+0ms     process 500 shell
+0ms     process 600 cat
+1ms     500 open f w 8
+2ms     600 open f r 3
+3ms     500 write 8
+4ms     600 read 3
+5ms     500 fork 501
+6ms     501 exec sleep
+7ms     500 exit
+8ms     600 read 3
+silence until 20s
+20s     501 exit

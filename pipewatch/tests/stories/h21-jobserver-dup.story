@@ -1,0 +1,13 @@
+# H21: the top make closes its write end and drains the jobserver; a daemon that
+# a recipe started has duplicates.
+# To come: leaked (exec).
+0ms     process 500 make
+1ms     500 pipe 3 4
+2ms     500 write 4
+3ms     500 fork 501
+4ms     501 exec daemon
+5ms     500 close 4
+6ms     500 read 3
+7ms     500 read 3
+silence until 20s
+20s     501 exit

@@ -1,0 +1,11 @@
+# The fork of the heir is lost. Nobody knows how it came by its end.
+# To come: leaked, inferred from what is held.
+0ms     process 912 agent
+0ms     912 thread 934 pusher
+0ms     912 thread 921 updater
+1ms     934 pipe 18 19 cloexec
+2ms     lose 4
+2ms     921 fork 25189
+3ms     934 close 19
+4ms     934 read 18
+silence until 20s

@@ -1,0 +1,10 @@
+# A threshold shorter than the steps in which pipewatch looks.
+pipewatch -t 1ms
+0ms     process 912 agent
+0ms     912 thread 934 pusher
+0ms     912 thread 921 updater
+1ms     934 pipe 18 19 cloexec
+2ms     921 fork 25189
+3ms     934 close 19
+4ms     934 read 18
+expect by 255ms: hang, leaked, fork-race, certain
