@@ -18,7 +18,7 @@ use pipewatch::{
     finding::{
         Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, Frame, FreedBy,
         FreedHow, Hang, HeldFd, Holder, Lost, Outcome, Reader, Reason, Relation, Report, Resolved,
-        Started, Step, Stopped, Verdict, Via, ViaKind, What,
+        Started, Step, Stopped, Tally, Verdict, Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId, Tid},
     render::{self, Format, Style},
@@ -185,8 +185,10 @@ fn race() -> (Vec<Report>, Outside) {
         })),
         Report::Stopped(Stopped {
             time: WAIT.after(9 * SECOND),
-            hangs: 1,
-            resolved: 1,
+            tally: Tally {
+                hangs: 1,
+                resolved: 1,
+            },
             events: 4_127,
             lost_events: 120,
             reason: Reason::Signal,
@@ -965,8 +967,10 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
     for (reason, word) in reasons {
         let stopped = Stopped {
             time: WAIT,
-            hangs: 2,
-            resolved: 1,
+            tally: Tally {
+                hangs: 2,
+                resolved: 1,
+            },
             events: 12_345,
             lost_events: 0,
             reason,

@@ -7,3 +7,4 @@ mod expect;
 mod hang;
 mod healthy;
 mod text;
+mod trace;

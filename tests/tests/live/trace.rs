@@ -1,0 +1,45 @@
+//! A recorded trace tells the same again.
+
+use pipewatch_tests::{Program, Watcher, pipewatch, scenario};
+use serde_json::Value;
+
+use crate::expect::{self, RUN, THRESHOLD};
+
+/// The records of a run, without what a trace does not hold.
+fn records(objects: Vec<Value>) -> Vec<Value> {
+    let records = objects
+        .into_iter()
+        .filter(|object| object["type"].is_string());
+    records.map(without_stacks).collect()
+}
+
+fn without_stacks(value: Value) -> Value {
+    match value {
+        Value::Object(mut fields) => {
+            fields.remove("stack");
+            fields
+                .into_iter()
+                .map(|(key, value)| (key, without_stacks(value)))
+                .collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_stacks).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+#[test]
+fn a_trace_replays_to_the_same_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace");
+    let path = trace.to_str().expect("a path in UTF-8");
+    let mut target = Program::ready(scenario(&["fork-race"]));
+    let watcher = Watcher::of(&target, &["--record", path]);
+    target.go();
+    let hang = expect::hang(&watcher, &target, THRESHOLD);
+    expect::resolved(&watcher, &target, &hang);
+    assert_eq!(watcher.finish(RUN).code, 0);
+
+    let replayed = Program::start(pipewatch(&["replay", path, "--format", "json"]));
+    assert_eq!(replayed.finish(RUN).code, 0);
+    assert_eq!(records(replayed.objects()), records(watcher.objects()));
+}
