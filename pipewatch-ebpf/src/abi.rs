@@ -142,8 +142,8 @@ pub const KIND_WAKE: u16 = 13;
 pub const KIND_ROW_END: u16 = 14;
 /// Row of `iter/task`: a thread. `peer` = its parent process (`real_parent`),
 /// `time` = when it last got a CPU (`sched_info.last_arrival`, the scheduler's
-/// clock). `args` = `nvcsw`, system call number or `u64::MAX`, first argument of
-/// the call. [`FLAG_SLEEPING`] if it sleeps interruptibly,
+/// clock). `args` = `nvcsw`, number of the system call it is in, first and
+/// second argument of that. [`FLAG_SLEEPING`] if it sleeps interruptibly,
 /// [`FLAG_STOPPED`] if it is stopped or traced, [`FLAG_IN_READ`] if `end` is
 /// the pipe it sleeps on.
 pub const KIND_ROW_TASK: u16 = 15;

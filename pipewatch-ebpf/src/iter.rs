@@ -94,7 +94,7 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         record.peer = identity(parent);
         record.time = load(task, TASK_ARRIVAL);
         let call = syscall_of(task);
-        record.args = [load(task, TASK_NVCSW), call.nr, call.args[0], 0];
+        record.args = [load(task, TASK_NVCSW), call.nr, call.args[0], call.args[1]];
         let state = state(task);
         if state & STOPPED != 0 {
             record.flags |= FLAG_STOPPED;

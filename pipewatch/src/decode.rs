@@ -7,7 +7,7 @@ use pipewatch_ebpf::abi::{
 use zerocopy::FromBytes as _;
 
 use crate::{
-    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow},
+    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow, WaitFor},
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
 };
 
@@ -25,13 +25,17 @@ pub enum Unreadable {
     Kind(u16),
 }
 
-/// Which numbers the read calls have on this machine.
+/// Which numbers the calls have on this machine that threads wait in.
 #[derive(Clone, Copy, Debug)]
 pub struct CallNumbers {
     /// `read`.
     pub read: u64,
     /// `readv`.
     pub readv: u64,
+    /// `wait4`, which waitpid is.
+    pub wait4: u64,
+    /// `waitid`.
+    pub waitid: u64,
 }
 
 impl CallNumbers {
@@ -40,6 +44,30 @@ impl CallNumbers {
             Some(Call::Read)
         } else if number == self.readv {
             Some(Call::Readv)
+        } else {
+            None
+        }
+    }
+}
+
+/// `P_PID` of `include/uapi/linux/wait.h`.
+const P_PID: u64 = 1;
+
+impl CallNumbers {
+    fn waits_for(self, [_, number, arg0, arg1]: [u64; 4]) -> Option<WaitFor> {
+        // Process ids are ints: a negative one names a group of processes.
+        let process = |id: u64| match u32::try_from(id as i32) {
+            Ok(pid) if pid > 0 => WaitFor::Process(Pid(pid)),
+            Ok(_) | Err(_) => WaitFor::Any,
+        };
+        if number == self.wait4 {
+            Some(process(arg0))
+        } else if number == self.waitid {
+            Some(if arg0 & 0xffff_ffff == P_PID {
+                process(arg1)
+            } else {
+                WaitFor::Any
+            })
         } else {
             None
         }
@@ -159,12 +187,14 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
     }
     let [nvcsw, number, ..] = record.args;
     let in_read = record.flags & FLAG_IN_READ != 0;
+    let asleep = record.flags & FLAG_SLEEPING != 0;
     Ok(TaskRow {
         actor: actor(&record.task, record.comm),
         table: TableId(record.table),
         parent: Pid(record.peer.tgid),
         stopped: record.flags & FLAG_STOPPED != 0,
-        asleep: (record.flags & FLAG_SLEEPING != 0).then_some(nvcsw),
+        asleep: asleep.then_some(nvcsw),
+        waits_for: calls.waits_for(record.args).filter(|_| asleep),
         sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
             since: Ktime(record.time),
             end: end(&record.end),

@@ -7,7 +7,7 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
@@ -167,10 +167,12 @@ impl Engine {
                 buffered,
                 doing,
             } => self.woken(event, sleeper, nvcsw, writers, buffered, doing),
-            Fact::Exit { .. } => self
-                .waits
-                .remove(&event.actor.tid)
-                .and_then(|mut gone| gone.finish(event.time, Outcome::ReaderGone, None)),
+            Fact::Exit { .. } => match self.waits.entry(event.actor.tid) {
+                Entry::Occupied(wait) if wait.get().wait.actor.process == event.actor.process => {
+                    wait.remove().finish(event.time, Outcome::ReaderGone, None)
+                }
+                Entry::Occupied(_) | Entry::Vacant(_) => None,
+            },
             Fact::Fork { .. }
             | Fact::Entry { .. }
             | Fact::Walked { .. }
@@ -319,9 +321,10 @@ impl Engine {
         let tracked = self.waits.get_mut(&tid)?;
         let healthy = judgement.verdict == Verdict::Waiting;
         let told = tracked.reported.as_ref().map(|reported| reported.verdict);
-        let worth = match judgement.verdict {
-            Verdict::Leaked => judgement.confidence >= self.rules.min_confidence,
-            Verdict::Waiting => self.rules.healthy,
+        let worth = if healthy {
+            self.rules.healthy
+        } else {
+            judgement.confidence >= self.rules.min_confidence
         };
         // An alarm must be confirmed, also where the same wait was reported as
         // healthy; to take one back, or to name other holders, needs less.
@@ -355,14 +358,17 @@ impl Engine {
                 self.last_id
             }
         };
+        let alarmed = tracked.reported.as_ref().map(|last| last.alarmed);
         tracked.reported = Some(Reported {
             id,
             verdict: judgement.verdict,
             holders,
-            alarmed: !healthy || tracked.reported.as_ref().is_some_and(|last| last.alarmed),
+            alarmed: !healthy || alarmed == Some(true),
         });
         let hang = hang(id, judgement, now);
-        Some(if needs_proof {
+        // A hang is news once: at first, or when a healthy wait has turned.
+        let news = alarmed.is_none() || (alarmed == Some(false) && !healthy);
+        Some(if news {
             Finding::Hang(hang)
         } else {
             Finding::Update(hang)

@@ -218,6 +218,44 @@ pub enum Fact {
     },
 }
 
+/// Whose end a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Any of its children.
+    Any,
+    /// That child.
+    Process(Pid),
+}
+
+/// The tree of processes.
+#[derive(Clone, Debug, Default)]
+pub struct Parents(BTreeMap<Pid, Pid>);
+
+impl Parents {
+    /// As the task list shows it.
+    pub fn of(tasks: &[TaskRow]) -> Self {
+        Self(
+            tasks
+                .iter()
+                .map(|row| (row.actor.process.pid, row.parent))
+                .collect(),
+        )
+    }
+
+    /// The parent of a process, if known.
+    pub fn of_process(&self, pid: Pid) -> Option<Pid> {
+        self.0.get(&pid).copied()
+    }
+
+    /// From a process up to init, itself left out.
+    pub fn ancestors(&self, pid: Pid) -> impl Iterator<Item = Pid> {
+        // Rows are read one after the other, so that reparenting could show a
+        // loop; no real line of ancestors is this long.
+        std::iter::successors(self.of_process(pid), |pid| self.of_process(*pid)).take(1000)
+    }
+}
+
 /// A thread as the kernel's task list shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRow {
@@ -231,6 +269,8 @@ pub struct TaskRow {
     pub stopped: bool,
     /// It sleeps interruptibly: `task->nvcsw`, equal as long as that lasts.
     pub asleep: Option<u64>,
+    /// It sleeps in wait4, waitpid or waitid.
+    pub waits_for: Option<WaitFor>,
     /// The read it sleeps in, and has slept in throughout the snapshot. Not
     /// known if the descriptor it reads was closed by another thread.
     pub sleep: Option<Sleep>,
@@ -315,33 +355,23 @@ impl Snapshot {
             .collect();
         let ends = self.ends.iter().filter(|row| pipes.contains(&row.end.pipe));
         let ends: Vec<EndRow> = ends.copied().collect();
-        let holders: BTreeSet<Pid> = ends.iter().map(|row| row.actor.process.pid).collect();
-        let mut pids = holders;
-        let named = |row: &&TaskRow| of(row.actor.process);
-        pids.extend(
-            self.tasks
-                .iter()
-                .filter(named)
-                .map(|row| row.actor.process.pid),
-        );
-        let parents: BTreeMap<Pid, Pid> = self
+        let holders = ends.iter().map(|row| row.actor.process.pid);
+        let named = self
             .tasks
             .iter()
-            .map(|row| (row.actor.process.pid, row.parent))
+            .map(|row| row.actor.process)
+            .filter(|process| of(*process));
+        let mut pids: BTreeSet<Pid> = holders.chain(named.map(|process| process.pid)).collect();
+        let parents = Parents::of(&self.tasks);
+        let above: Vec<Pid> = pids
+            .iter()
+            .flat_map(|pid| parents.ancestors(*pid))
             .collect();
-        let mut next: Vec<Pid> = pids.iter().copied().collect();
-        while let Some(pid) = next.pop() {
-            next.extend(
-                parents
-                    .get(&pid)
-                    .copied()
-                    .filter(|parent| pids.insert(*parent)),
-            );
-        }
-        let tasks = self
-            .tasks
-            .iter()
-            .filter(|row| pids.contains(&row.actor.process.pid));
+        pids.extend(above);
+        // Children too: who waits for them may be stuck.
+        let known =
+            |row: &&TaskRow| pids.contains(&row.actor.process.pid) || pids.contains(&row.parent);
+        let tasks = self.tasks.iter().filter(known);
         Self {
             tasks: tasks.copied().collect(),
             ends,

@@ -17,6 +17,12 @@ pub type WaitId = u64;
 pub enum Verdict {
     /// Only heirs that never put their copy to use hold the write end.
     Leaked,
+    /// Who was meant to write is gone; what it left behind holds the write end.
+    Orphaned,
+    /// Only the waiting process itself holds the write end.
+    SelfHeld,
+    /// No fd table shows the writer that the kernel counts.
+    InFlight,
     /// Healthy: somebody meant to write still holds the write end.
     Waiting,
 }
@@ -28,6 +34,12 @@ pub enum Cause {
     ForkRace,
     /// Inherited by a fork.
     Fork,
+    /// Kept across an exec for want of close-on-exec.
+    Exec,
+    /// Duplicated.
+    Dup,
+    /// Sent in a message.
+    Passed,
     /// Not known, or nothing to explain.
     Unknown,
 }
@@ -62,6 +74,8 @@ pub enum ViaKind {
     Dup,
     /// The holder made the pipe.
     Created,
+    /// The holder opened the FIFO by its path.
+    Opened,
     /// It happened before anybody looked.
     Unknown,
 }

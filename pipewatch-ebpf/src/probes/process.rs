@@ -70,6 +70,12 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
     }
     let mut record = record(KIND_EXEC);
     by_current(&mut record);
+    // The thread that called it has the id of the group leader now.
+    let old: u32 = ctx.arg(1);
+    if old != record.task.tid {
+        let _ = SLEEPS.remove(old);
+        let _ = ARMED.remove(old);
+    }
     record.peer = record.task;
     record.peer_table = record.table;
     if setting!(VERBOSE) == 1 {

@@ -32,6 +32,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipe
 const CALLS: CallNumbers = CallNumbers {
     read: libc::SYS_read as u64,
     readv: libc::SYS_readv as u64,
+    wait4: libc::SYS_wait4 as u64,
+    waitid: libc::SYS_waitid as u64,
 };
 
 /// What is to be watched, and how.

@@ -35,7 +35,9 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
     match report {
         Report::Started(told) => started(&mut page, told),
         Report::Finding(Finding::Hang(told)) => match told.verdict {
-            Verdict::Leaked => hang(&mut page, told, details),
+            Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
+                hang(&mut page, told, details);
+            }
             Verdict::Waiting => waiting(&mut page, told),
         },
         Report::Finding(Finding::Update(told)) => update(&mut page, told, details),
@@ -354,6 +356,7 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
         ViaKind::Exec => ("kept across exec", "by"),
         ViaKind::Dup => ("duplicated from another descriptor", "by"),
         ViaKind::Created => ("made the pipe itself", "as"),
+        ViaKind::Opened => ("opened by its path", "by"),
         ViaKind::Unknown => return "how it came by it was not seen".to_owned(),
     };
     let Some(act) = via.act else {

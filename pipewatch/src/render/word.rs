@@ -19,6 +19,9 @@ impl Word for Verdict {
     fn word(self) -> &'static str {
         match self {
             Self::Leaked => "leaked",
+            Self::Orphaned => "orphaned",
+            Self::SelfHeld => "self-held",
+            Self::InFlight => "in-flight",
             Self::Waiting => "waiting",
         }
     }
@@ -29,6 +32,9 @@ impl Word for Cause {
         match self {
             Self::ForkRace => "fork-race",
             Self::Fork => "fork",
+            Self::Exec => "exec",
+            Self::Dup => "dup",
+            Self::Passed => "passed",
             Self::Unknown => "unknown",
         }
     }
@@ -65,6 +71,7 @@ impl Word for ViaKind {
             Self::Exec => "exec",
             Self::Dup => "dup",
             Self::Created => "created",
+            Self::Opened => "opened",
             Self::Unknown => "unknown",
         }
     }

@@ -8,7 +8,10 @@
 mod pipe;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use self::table::Walk;
 pub use self::{
@@ -162,7 +165,11 @@ impl World {
             Fact::Entry { table, end } => self.entry(table, end),
             Fact::Walked { table, .. } => self.end_walk(table),
             Fact::Exit { last } => {
-                self.remove_thread(actor.tid, act(None));
+                // The id may be another thread's by now, as a snapshot showed.
+                let thread = self.threads.get(&actor.tid);
+                if thread.is_some_and(|thread| thread.process == actor.process) {
+                    self.remove_thread(actor.tid, act(None));
+                }
                 if last {
                     self.remove_process(actor.process, act(None));
                 }
@@ -356,11 +363,11 @@ impl World {
     }
 
     fn entry(&mut self, id: TableId, end: End) {
-        let Some(walk) = self
+        let walk = self
             .tables
             .get_mut(&id)
-            .and_then(|table| table.walk.as_mut())
-        else {
+            .and_then(|table| table.walk.as_mut());
+        let Some(walk) = walk else {
             // The walk's beginning was lost.
             self.insert(
                 id,
@@ -372,17 +379,50 @@ impl World {
             );
             return;
         };
+        let Walk { kind, act, .. } = *walk;
         let former = walk
             .before
             .get(&end.fd)
-            .filter(|slot| slot.end.is_same(&end));
-        let intent = former.and_then(|slot| slot.intent);
-        let from = former.map(|slot| slot.via.clone());
-        let via = match walk.kind {
-            Some(kind) => Provenance::seen(kind, walk.act, from),
+            .filter(|slot| slot.end.is_same(&end))
+            .cloned();
+        let by = act.actor.process;
+        let former = former.or_else(|| end.fifo.then(|| self.opened(end, by)));
+        // A flag that is gone was cleared, by whatever call. An exec shows only
+        // what survived, so the program's own process did it.
+        let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
+        let intent = former.as_ref().and_then(|slot| slot.intent);
+        let intent = if cleared && end.mode.write {
+            Some(Intent {
+                sign: Sign::KeptForExec,
+                by,
+            })
+        } else {
+            intent
+        };
+        let from = former.map(|slot| slot.via);
+        let via = match kind {
+            Some(kind) => Provenance::seen(kind, act, from),
             None => from.unwrap_or_else(Provenance::unknown),
         };
         self.insert(id, Slot { end, via, intent });
+    }
+
+    /// A FIFO that a process holds, though it was not seen to get it: it has
+    /// opened that, since then, by its path.
+    fn opened(&self, end: End, by: ProcKey) -> Slot {
+        let via = Rc::new(Provenance {
+            kind: ViaKind::Opened,
+            act: None,
+            from: None,
+        });
+        Slot {
+            end,
+            via,
+            intent: Some(Intent {
+                sign: Sign::Opened,
+                by,
+            }),
+        }
     }
 
     fn end_walk(&mut self, id: TableId) {
@@ -462,11 +502,8 @@ impl World {
     }
 
     fn duplicate(&mut self, table: TableId, end: End, from: Fd, act: Act) {
-        let source = self
-            .tables
-            .get(&table)
-            .and_then(|table| table.slot(from))
-            .cloned();
+        let source = self.tables.get(&table).and_then(|table| table.slot(from));
+        let source = source.filter(|slot| slot.end.is_same(&end)).cloned();
         let via = Provenance::seen(ViaKind::Dup, act, source.map(|slot| slot.via));
         self.insert(
             table,

@@ -50,8 +50,8 @@ impl Pipe {
     /// Only heirs are left to write: whether one has, now or before, given the
     /// present `pipe->head`.
     pub fn heirs_answered(&mut self, head: u32) -> bool {
-        self.see_head(head);
-        self.answered |= self.head_at_release.is_some_and(|before| before != head);
+        let before = *self.head_at_release.get_or_insert(head);
+        self.answered |= before != head;
         self.answered
     }
 }

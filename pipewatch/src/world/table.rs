@@ -50,6 +50,8 @@ impl Provenance {
 pub enum Sign {
     /// It duplicated the end to a number of its choice.
     Duplicated,
+    /// It opened the FIFO by its path.
+    Opened,
     /// It cleared close-on-exec, so that a new program has the end.
     KeptForExec,
     /// It closed its copy of the other end by a call of its own.

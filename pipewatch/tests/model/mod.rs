@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pipewatch::{
     engine::Arm,
-    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow},
+    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow, WaitFor},
     finding::ViaKind,
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
@@ -75,6 +75,8 @@ struct Thread {
     nvcsw: u64,
     stopped: bool,
     read: Option<Reading>,
+    /// It sleeps in waitpid; whatever it does next tells that it has returned.
+    waits_for: Option<WaitFor>,
 }
 
 /// A read that sleeps.
@@ -246,7 +248,8 @@ impl Kernel {
             table: thread.table,
             parent: self.processes[&thread.process].parent,
             stopped: thread.stopped,
-            asleep: thread.read.map(|_| thread.nvcsw),
+            asleep: (thread.read.is_some() || thread.waits_for.is_some()).then_some(thread.nvcsw),
+            waits_for: thread.waits_for,
             sleep: self.sleep(*tid),
         });
         // A leader that has ended stays until its process is waited for.
@@ -264,6 +267,7 @@ impl Kernel {
             parent: process.parent,
             stopped: false,
             asleep: None,
+            waits_for: None,
             sleep: None,
         });
         live.chain(dead).collect()
@@ -499,6 +503,16 @@ impl Kernel {
         });
     }
 
+    /// A thread waits for a child that still lives.
+    pub fn waitpid(&mut self, by: Tid, child: WaitFor) -> Done {
+        self.act(by)?;
+        if let Some(thread) = self.threads.get_mut(&by) {
+            thread.nvcsw += 1;
+            thread.waits_for = Some(child);
+        }
+        Ok(())
+    }
+
     /// A thread waits for a child of its process that has ended.
     pub fn reap(&mut self, by: Tid, child: Pid) -> Done {
         let actor = self.act(by)?;
@@ -566,6 +580,7 @@ impl Kernel {
                 nvcsw: 0,
                 stopped: false,
                 read: None,
+                waits_for: None,
             },
         );
     }
@@ -978,6 +993,9 @@ impl Kernel {
         let thread = thread.ok_or_else(|| format!("no live thread {by}"))?;
         if thread.read.is_some() || thread.stopped {
             return Err(format!("thread {by} sleeps"));
+        }
+        if let Some(thread) = self.threads.get_mut(&by) {
+            thread.waits_for = None;
         }
         self.now = self.now.after(1_000);
         Ok(self.actor(by))

@@ -1,7 +1,7 @@
 //! What a thread can do, in the words of stories.
 
 use pipewatch::{
-    event::{Call, Mode},
+    event::{Call, Mode, WaitFor},
     ids::{Fd, Pid, Tid},
 };
 
@@ -20,6 +20,8 @@ pub fn act(kernel: &mut Kernel, by: Tid, words: &[&str]) -> Done {
         ["kill", victim] => kernel.kill(by, pid(victim)?),
         ["signal", target] => kernel.signal(by, Tid(number(target)?), true),
         ["signal", target, "eintr"] => kernel.signal(by, Tid(number(target)?), false),
+        ["waitpid"] => kernel.waitpid(by, WaitFor::Any),
+        ["waitpid", child] => kernel.waitpid(by, WaitFor::Process(pid(child)?)),
         ["stop", target] => kernel.set_stopped(by, pid(target)?, true),
         ["cont", target] => kernel.set_stopped(by, pid(target)?, false),
         ["pipe", read, write] => kernel.pipe(by, fd(read)?, fd(write)?, false),

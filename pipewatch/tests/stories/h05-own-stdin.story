@@ -1,5 +1,4 @@
 # H5 (b): a child is given the write end of its own stdin.
-# To come: self-held.
 0ms     process 500 launcher
 1ms     500 pipe 3 4
 2ms     500 fork 501
@@ -8,4 +7,5 @@
 5ms     500 close 3
 5ms     500 close 4
 6ms     501 read 0
+expect by 1256ms: hang, self-held, exec, certain, exact, reader 501, fd 0, holders 501, 501 is itself
 silence until 20s

@@ -1,6 +1,5 @@
 # H7: run(["sh", "-c", "sleep 30 & echo ok"], stdout=PIPE). The shell has ended,
 # its background child, now a child of init, has the pipe as stdout.
-# To come: orphaned.
 0ms     process 500 runner
 1ms     500 pipe 3 4 cloexec
 2ms     500 fork 501
@@ -13,5 +12,7 @@
 8ms     500 read 3
 9ms     500 read 3
 10ms    501 exit
+expect by 1260ms: hang, orphaned, fork, certain, exact, reader 500, holders 502, 502 holds 1w, 502 is unrelated, timeline pipe@500 fork@500 dup@501 exec@501 close@500 fork@501 exec@502 read@500
 silence until 30s
 30s     502 exit
+expect by 30250ms: resolved, eof, reader 500, freed by 502 exit

@@ -1,6 +1,5 @@
 # H10: a parent joins two children by a pipe it does not use, keeps both ends
 # and waits for the children. The reader waits for the parent's copy.
-# To come: leaked (fork), by the cycle.
 0ms     process 500 parent
 1ms     500 pipe 3 4
 2ms     500 fork 501
@@ -11,4 +10,6 @@
 7ms     501 exit
 8ms     502 read 3
 9ms     502 read 3
+10ms    500 waitpid
+expect by 1259ms: hang, leaked, fork, certain, exact, reader 502, holders 500, 500 is parent
 silence until 20s

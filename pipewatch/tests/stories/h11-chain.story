@@ -1,6 +1,5 @@
 # H11: x=$( y=$(sleep 30 & echo a); echo $y ). The outer shell waits for the
 # inner one, and that for sleep: one hang, not two.
-# To come: orphaned, for the inner wait only.
 0ms     process 500 shell
 1ms     500 pipe 3 4
 2ms     500 fork 501
@@ -21,5 +20,7 @@
 13ms    502 exit
 14ms    501 read 3
 15ms    501 read 3
+expect by 1265ms: hang, orphaned, fork, certain, exact, reader 501, holders 503
 silence until 30s
 30s     503 exit
+expect by 30250ms: resolved, eof, reader 501, freed by 503 exit

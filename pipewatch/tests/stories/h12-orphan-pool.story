@@ -1,5 +1,4 @@
 # H12: the creator of a pool is dead. One worker is in read, all hold both ends.
-# To come: leaked (fork).
 0ms     process 500 pool
 1ms     500 pipe 3 4
 2ms     500 fork 501
@@ -8,4 +7,5 @@
 5ms     500 write 4
 6ms     501 read 3
 7000ms  1 kill 500
+expect by 8250ms: hang, leaked, fork, certain, exact, reader 501, holders 501 502
 silence until 30s

@@ -1,6 +1,5 @@
 # H18: a writer opened the FIFO by its path, wrote and left; a descendant keeps
 # the copy.
-# To come: orphaned.
 0ms     process 500 shell
 0ms     process 600 cat
 1ms     500 open f w 8
@@ -11,5 +10,7 @@
 6ms     501 exec sleep
 7ms     500 exit
 8ms     600 read 3
+expect by 1258ms: hang, orphaned, fork, certain, inferred, reader 600, fifo, holders 501, 501 holds 8w
 silence until 20s
 20s     501 exit
+expect by 20250ms: resolved, eof, reader 600, freed by 501 exit

@@ -1,0 +1,162 @@
+//! A snapshot of the kernel's tables, with what is looked up in it often.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    event::{EndRow, Parents, Snapshot, TaskRow, WaitFor},
+    finding::Relation,
+    ids::{FileId, Ktime, Pid, PipeId, ProcKey, Tid},
+};
+
+/// The present, as the kernel shows it.
+pub struct Evidence<'a> {
+    ends: BTreeMap<PipeId, Vec<&'a EndRow>>,
+    tasks: BTreeMap<Tid, &'a TaskRow>,
+    threads: BTreeMap<ProcKey, Vec<&'a TaskRow>>,
+    parents: Parents,
+    own: Pid,
+    /// When events were last known to be missing.
+    pub lost: Option<Ktime>,
+}
+
+impl<'a> Evidence<'a> {
+    /// `own` is pipewatch's process, which is no holder; `lost` tells when
+    /// events were last known to be missing.
+    pub fn new(snapshot: &'a Snapshot, own: Pid, lost: Option<Ktime>) -> Self {
+        let mut ends: BTreeMap<PipeId, Vec<&EndRow>> = BTreeMap::new();
+        for row in &snapshot.ends {
+            ends.entry(row.end.pipe).or_default().push(row);
+        }
+        let mut threads: BTreeMap<ProcKey, Vec<&TaskRow>> = BTreeMap::new();
+        for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
+            threads.entry(row.actor.process).or_default().push(row);
+        }
+        Self {
+            ends,
+            tasks: snapshot
+                .tasks
+                .iter()
+                .map(|row| (row.actor.tid, row))
+                .collect(),
+            threads,
+            parents: Parents::of(&snapshot.tasks),
+            own,
+            lost,
+        }
+    }
+
+    /// The thread, if it still exists.
+    pub fn task(&self, tid: Tid) -> Option<&'a TaskRow> {
+        self.tasks.get(&tid).copied()
+    }
+
+    /// The live threads of a process.
+    pub fn threads(&self, process: ProcKey) -> &[&'a TaskRow] {
+        self.threads.get(&process).map_or(&[], Vec::as_slice)
+    }
+
+    /// The parent of a process, if known.
+    pub fn parent(&self, pid: Pid) -> Option<Pid> {
+        self.parents.of_process(pid)
+    }
+
+    /// Every descriptor of a pipe, pipewatch's own too.
+    pub fn ends(&self, pipe: PipeId) -> &[&'a EndRow] {
+        self.ends.get(&pipe).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many open write descriptions are in fd tables.
+    pub fn writers_shown(&self, pipe: PipeId) -> usize {
+        let writers = self.ends(pipe).iter().filter(|row| row.end.mode.write);
+        writers
+            .map(|row| row.end.file)
+            .collect::<BTreeSet<FileId>>()
+            .len()
+    }
+
+    /// The descriptors of a pipe by process, of those that hold a write end.
+    pub fn holders(&self, pipe: PipeId) -> BTreeMap<ProcKey, Vec<&'a EndRow>> {
+        let mut holders: BTreeMap<ProcKey, Vec<&EndRow>> = BTreeMap::new();
+        for row in self
+            .ends(pipe)
+            .iter()
+            .filter(|row| row.actor.process.pid != self.own)
+        {
+            holders.entry(row.actor.process).or_default().push(row);
+        }
+        holders.retain(|_, rows| rows.iter().any(|row| row.end.mode.write));
+        holders
+    }
+
+    /// Whether `ancestor` is above `pid` in the tree of processes.
+    pub fn is_ancestor(&self, ancestor: Pid, pid: Pid) -> bool {
+        self.parents.ancestors(pid).any(|pid| pid == ancestor)
+    }
+
+    /// What a holder is to the reader.
+    pub fn relation(&self, holder: Pid, reader: Pid) -> Relation {
+        let parent = self.parent(holder);
+        if holder == reader {
+            Relation::Itself
+        } else if parent == Some(reader) {
+            Relation::Child
+        } else if self.parent(reader) == Some(holder) {
+            Relation::Parent
+        } else if self.is_ancestor(reader, holder) {
+            Relation::Descendant
+        } else if self.is_ancestor(holder, reader) {
+            Relation::Ancestor
+        } else if parent.is_some_and(|pid| pid.0 > 1) && parent == self.parent(reader) {
+            Relation::Sibling
+        } else {
+            Relation::Unrelated
+        }
+    }
+
+    /// Whether a process can do nothing until `reader` goes on: its only thread
+    /// waits for the end of that process, or reads a pipe that only such
+    /// processes can write to.
+    pub fn is_stuck_on(&self, process: ProcKey, reader: ProcKey) -> bool {
+        self.stuck(process, reader, &mut BTreeSet::new())
+    }
+
+    fn stuck(&self, process: ProcKey, reader: ProcKey, seen: &mut BTreeSet<ProcKey>) -> bool {
+        // Coming back to where this began is what a cycle is.
+        if process == reader || !seen.insert(process) {
+            return true;
+        }
+        let [thread] = self.threads(process) else {
+            return false;
+        };
+        if let Some(wait) = thread.waits_for {
+            let children: Vec<ProcKey> = self.children(process.pid, wait);
+            return !children.is_empty()
+                && children
+                    .into_iter()
+                    .all(|child| self.stuck(child, reader, seen));
+        }
+        let Some(sleep) = thread.sleep else {
+            return false;
+        };
+        let pipe = sleep.end.pipe;
+        let holders = self.holders(pipe);
+        let row = self.ends(pipe).first();
+        let shown = row.is_some_and(|row| row.writers as usize == self.writers_shown(pipe));
+        shown
+            && holders
+                .into_keys()
+                .all(|holder| self.stuck(holder, reader, seen))
+    }
+
+    fn children(&self, parent: Pid, wait: WaitFor) -> Vec<ProcKey> {
+        let wanted = |pid| match wait {
+            WaitFor::Any => self.parent(pid) == Some(parent),
+            WaitFor::Process(child) => pid == child,
+        };
+        self.threads
+            .keys()
+            .copied()
+            .filter(|process| wanted(process.pid))
+            .collect()
+    }
+}

@@ -1,0 +1,306 @@
+//! Which waits are hangs, and why: the judgement, on evidence laid before it.
+//!
+//! The present decides and history explains: the holders are those of the
+//! kernel's tables, and what is known of how they came by their ends tells
+//! which of them can be meant to write (`role`). Whenever one of them can, the
+//! wait counts as healthy.
+
+mod evidence;
+mod role;
+mod timeline;
+mod words;
+
+pub use self::evidence::Evidence;
+use self::{
+    role::{Holding, Role, role},
+    words::Words,
+};
+use crate::{
+    event::{Actor, Sleep},
+    finding::{
+        Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step, Verdict,
+        Via, ViaKind,
+    },
+    ids::{Ktime, Pid, TableId},
+    world::{Pipe, Provenance, World},
+};
+
+/// A thread that sleeps in a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The thread.
+    pub actor: Actor,
+    /// Its fd table.
+    pub table: TableId,
+    /// Its sleep; `since` is when the wait for this pipe began.
+    pub sleep: Sleep,
+}
+
+/// What is to be said of a wait whose EOF is withheld.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it is.
+    pub verdict: Verdict,
+    /// How it came about.
+    pub cause: Cause,
+    /// Whether it can be meant.
+    pub confidence: Confidence,
+    /// Whether the whole history was seen.
+    pub certainty: Certainty,
+    /// Since when all this has been so.
+    pub since: Ktime,
+    /// Who waits.
+    pub reader: Reader,
+    /// For what.
+    pub channel: Channel,
+    /// Who holds a write end, most culpable first.
+    pub holders: Vec<Holder>,
+    /// How it came about.
+    pub timeline: Vec<Step>,
+    /// In words.
+    pub why: String,
+    /// What to change.
+    pub hint: String,
+}
+
+/// Judges a wait. `None`: EOF is not withheld, the reader is about to go on.
+pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<Judgement> {
+    let id = wait.sleep.end.pipe;
+    let row = evidence.ends(id).first()?;
+    if row.writers == 0 || evidence.ends(id).iter().any(|row| row.buffered) {
+        return None;
+    }
+    let complete = evidence.writers_shown(id) == row.writers as usize;
+    let mut found: Vec<(Holding<'_>, Role)> = evidence
+        .holders(id)
+        .into_iter()
+        .map(|(process, rows)| {
+            let holding = Holding::new(process, rows, world);
+            let role = role(&holding, wait, world.pipe(id), evidence);
+            (holding, role)
+        })
+        .collect();
+    let mut verdict = verdict(&found, complete);
+    if matches!(verdict, Verdict::Leaked | Verdict::Orphaned)
+        && world
+            .pipe_mut(id)
+            .is_some_and(|pipe| pipe.heirs_answered(row.end.head))
+    {
+        verdict = Verdict::Waiting;
+        for (_, role) in &mut found {
+            *role = Role::Answers;
+        }
+    }
+    // Those who are to blame come first.
+    found.sort_by_key(|(holding, role)| (role.excuse().is_some(), holding.process));
+
+    let pipe = world.pipe(id);
+    let created = pipe.and_then(|pipe| pipe.created);
+    let reader = Reader {
+        actor: wait.actor,
+        fd: wait.sleep.end.fd,
+        call: wait.sleep.call,
+        since: wait.sleep.since,
+        stack: wait.sleep.stack,
+    };
+    let maker = created.map(|created| created.act.actor.process);
+    let race = found.iter().all(|(_, role)| is_race(*role, pipe));
+    let maker_gone = maker.is_some_and(|maker| !world.lives(maker));
+    let stuck = |holding: &Holding<'_>| evidence.is_stuck_on(holding.process, wait.actor.process);
+    let cycle = !found.is_empty() && found.iter().all(|(holding, _)| stuck(holding));
+    let certain = match verdict {
+        Verdict::Leaked => {
+            race || maker_gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
+        }
+        Verdict::Orphaned => found
+            .iter()
+            .any(|(_, role)| matches!(role, Role::Stray { writer: Some(_) })),
+        Verdict::SelfHeld => found
+            .iter()
+            .all(|(_, role)| *role == Role::Itself { made: false }),
+        Verdict::InFlight | Verdict::Waiting => false,
+    };
+    let certainty = certainty(&found, pipe, evidence);
+    let Words { mut why, mut hint } = match verdict {
+        Verdict::Waiting => words::of_wait(&found, complete, evidence),
+        Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
+            words::of_hang(verdict, &found, created, race, maker_gone, cycle)
+        }
+    };
+    if certainty == Certainty::Inferred {
+        why = format!("{why}; {}", missing_part(wait, pipe, evidence));
+    }
+    why.push('.');
+    hint.push('.');
+    Some(Judgement {
+        verdict,
+        cause: cause(verdict, &found, race),
+        confidence: if certain {
+            Confidence::Certain
+        } else {
+            Confidence::Likely
+        },
+        certainty,
+        since: since(wait, &found, pipe),
+        channel: Channel {
+            id,
+            fifo: wait.sleep.end.fifo,
+            buffered: false,
+            created,
+        },
+        timeline: timeline::timeline(&reader, pipe, found.iter().map(|(holding, _)| holding)),
+        reader,
+        holders: found
+            .iter()
+            .map(|found| holder(found, evidence, wait))
+            .collect(),
+        why,
+        hint,
+    })
+}
+
+fn verdict(found: &[(Holding<'_>, Role)], complete: bool) -> Verdict {
+    let all = |is: fn(&Role) -> bool| found.iter().all(|(_, role)| is(role));
+    if found.is_empty() && !complete {
+        Verdict::InFlight
+    } else if found.is_empty() || !complete || !all(|role| role.excuse().is_none()) {
+        Verdict::Waiting
+    } else if all(|role| matches!(role, Role::Itself { .. })) {
+        Verdict::SelfHeld
+    } else if !all(|role| *role != (Role::Itself { made: true })) {
+        // The reader keeps an end of its own, so it does not wait for the end
+        // of the file, and the others may answer.
+        Verdict::Waiting
+    } else if !all(|role| !matches!(role, Role::Stray { .. })) {
+        Verdict::Orphaned
+    } else {
+        Verdict::Leaked
+    }
+}
+
+fn cause(verdict: Verdict, found: &[(Holding<'_>, Role)], race: bool) -> Cause {
+    let all = |is: fn(&Role) -> bool| found.iter().all(|(_, role)| is(role));
+    let by = |kind| {
+        let via = found.first().and_then(|(holding, _)| holding.via());
+        via.is_some_and(|via| via.chain().any(|link| link.kind == kind))
+    };
+    match verdict {
+        Verdict::Waiting => Cause::Unknown,
+        Verdict::InFlight => Cause::Passed,
+        Verdict::Leaked if race => Cause::ForkRace,
+        Verdict::Leaked if all(|role| matches!(role, Role::ExecHeir { .. })) => Cause::Exec,
+        Verdict::Leaked => Cause::Fork,
+        Verdict::Orphaned if by(ViaKind::Fork) => Cause::Fork,
+        Verdict::SelfHeld if by(ViaKind::Exec) => Cause::Exec,
+        Verdict::SelfHeld if by(ViaKind::Fork) => Cause::Fork,
+        Verdict::SelfHeld if by(ViaKind::Dup) => Cause::Dup,
+        Verdict::Orphaned | Verdict::SelfHeld => Cause::Unknown,
+    }
+}
+
+/// The end left the process that made the pipe by another thread's fork.
+fn is_race(role: Role, pipe: Option<&Pipe>) -> bool {
+    match (role, pipe.and_then(|pipe| pipe.created)) {
+        (
+            Role::IdleHeir {
+                left_by: Some(fork),
+            },
+            Some(created),
+        ) => fork.actor.tid != created.act.actor.tid,
+        _ => false,
+    }
+}
+
+/// A program got the end that nobody had prepared for it, and it is not what
+/// the reader itself started.
+fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> bool {
+    let (holding, role) = found;
+    let relation = evidence.relation(holding.process.pid, wait.actor.process.pid);
+    *role == (Role::ExecHeir { prepared: false }) && relation != Relation::Child
+}
+
+/// Since when all has been as it is: the wait, the heirs, and that nobody who
+/// was meant to write has an end.
+fn since(wait: &Wait, found: &[(Holding<'_>, Role)], pipe: Option<&Pipe>) -> Ktime {
+    let acts = found.iter().filter_map(|(holding, _)| holding.via()?.act);
+    let oldest = acts.map(|act| act.time).min();
+    let released = pipe.and_then(|pipe| pipe.released);
+    let moments = [Some(wait.sleep.since), oldest, released];
+    moments
+        .into_iter()
+        .flatten()
+        .max()
+        .unwrap_or(wait.sleep.since)
+}
+
+fn certainty(
+    found: &[(Holding<'_>, Role)],
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+) -> Certainty {
+    let created = pipe.and_then(|pipe| pipe.created);
+    // A loss before the pipe was made took nothing of its history.
+    let lossless = created.is_some_and(|created| evidence.lost < Some(created.act.time));
+    let seen_whole = |via: &Provenance| {
+        via.chain()
+            .last()
+            .is_some_and(|link| link.kind == ViaKind::Created)
+    };
+    let known = found
+        .iter()
+        .all(|(holding, _)| holding.via().is_some_and(|via| seen_whole(via)));
+    if lossless && known {
+        Certainty::Exact
+    } else {
+        Certainty::Inferred
+    }
+}
+
+/// Which part of the history is missing.
+fn missing_part(wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> &'static str {
+    let created = pipe.and_then(|pipe| pipe.created);
+    match (created, evidence.lost) {
+        (Some(created), Some(lost)) if lost >= created.act.time => "events were lost on the way",
+        (Some(_), _) => "part of its history was not seen",
+        (None, _) if wait.sleep.end.fifo => "when the FIFO was opened was not seen",
+        (None, _) => "the pipe was made before pipewatch came",
+    }
+}
+
+fn holder(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> Holder {
+    let (holding, role) = found;
+    let pid = holding.process.pid;
+    let via = holding.via();
+    let threads = evidence.threads(holding.process);
+    let leader = threads
+        .iter()
+        .find(|row| row.actor.tid.0 == pid.0)
+        .or(threads.first());
+    let row_comm = holding
+        .rows
+        .first()
+        .map(|row| row.actor.comm)
+        .unwrap_or_default();
+    Holder {
+        process: holding.process,
+        parent: evidence.parent(pid).unwrap_or(Pid(0)),
+        comm: leader.map_or(row_comm, |row| row.actor.comm),
+        fds: holding
+            .rows
+            .iter()
+            .map(|row| HeldFd {
+                fd: row.end.fd,
+                mode: row.end.mode,
+                cloexec: row.end.cloexec,
+            })
+            .collect(),
+        relation: evidence.relation(pid, wait.actor.process.pid),
+        used: matches!(role, Role::Arranged(_) | Role::Answers),
+        execed: via.is_some_and(|via| via.kind == ViaKind::Exec),
+        stopped: threads.iter().any(|row| row.stopped),
+        via: Via {
+            kind: via.map_or(ViaKind::Unknown, |via| via.kind),
+            act: via.and_then(|via| via.act),
+        },
+    }
+}

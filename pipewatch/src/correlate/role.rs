@@ -1,0 +1,221 @@
+//! What a holder of a write end is to the pipe: the rules.
+
+use std::rc::Rc;
+
+use super::{Evidence, Wait};
+use crate::{
+    event::EndRow,
+    finding::{Act, ViaKind},
+    ids::{Pid, ProcKey},
+    world::{Pipe, Provenance, Sign, Slot, World},
+};
+
+/// What a holder of a write end is to the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It made the pipe.
+    Maker,
+    /// It arranged its ends on purpose.
+    Arranged(Sign),
+    /// An heir, and one of the heirs has answered.
+    Answers,
+    /// The waiting process made the pipe, and may write from another thread or
+    /// from a signal handler.
+    OwnWriter,
+    /// How it came by the end was not seen, and nothing speaks against it.
+    Unknown,
+    /// Meant to write, but it waits for this very reader.
+    Stuck,
+    /// It is the waiting process, which cannot write while it waits: it `made`
+    /// the pipe, or got the end by a fork.
+    Itself { made: bool },
+    /// It got the end by a fork and never touched it. The fork by which the
+    /// end left the process that made the pipe, if that was seen.
+    IdleHeir { left_by: Option<Act> },
+    /// A program that was started with the end, which nobody had arranged for
+    /// it; `prepared` if the pipe's maker had made the end ready to be kept.
+    ExecHeir { prepared: bool },
+    /// It inherited the end from a process that had arranged it and is gone.
+    Stray { writer: Option<ProcKey> },
+}
+
+impl Role {
+    /// Why it counts as meant to write; `None` if it does not.
+    pub(super) fn excuse(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Maker => "it made the pipe and keeps the write end",
+            Self::Arranged(Sign::Duplicated) => "it put the write end to the number it wanted",
+            Self::Arranged(Sign::KeptForExec) => "it cleared close-on-exec on the write end",
+            Self::Arranged(Sign::ClosedOther) => "it closed its read end, so it knows the pipe",
+            Self::Arranged(Sign::Opened) => "it opened the FIFO by its path",
+            Self::Answers => "an heir of the pipe has written to it before",
+            Self::OwnWriter => "another thread or a signal handler of it may write",
+            Self::Unknown => "how it came by the write end was not seen",
+            Self::Stuck
+            | Self::Itself { .. }
+            | Self::IdleHeir { .. }
+            | Self::ExecHeir { .. }
+            | Self::Stray { .. } => return None,
+        })
+    }
+}
+
+/// A process that holds a write end, and what history tells of that.
+pub(super) struct Holding<'a> {
+    pub(super) process: ProcKey,
+    /// All its descriptors on the pipe.
+    pub(super) rows: Vec<&'a EndRow>,
+    /// The write end that history knows, if it knows one.
+    pub(super) slot: Option<Slot>,
+}
+
+impl<'a> Holding<'a> {
+    pub(super) fn new(process: ProcKey, rows: Vec<&'a EndRow>, world: &World) -> Self {
+        let writes = rows.iter().filter(|row| row.end.mode.write);
+        let slots = writes.filter_map(|row| {
+            // The same description at the same number: history speaks of this.
+            let slot = world.table(row.table)?.slot(row.end.fd)?;
+            slot.end.is_same(&row.end).then(|| slot.clone())
+        });
+        // An end that was arranged says more than one that came along.
+        let slot =
+            slots.max_by_key(|slot| (slot.intent.is_some(), slot.via.kind != ViaKind::Unknown));
+        Self {
+            process,
+            rows,
+            slot,
+        }
+    }
+
+    pub(super) fn via(&self) -> Option<&Rc<Provenance>> {
+        self.slot.as_ref().map(|slot| &slot.via)
+    }
+}
+
+/// The rules, the first that fits.
+pub(super) fn role(
+    holding: &Holding<'_>,
+    wait: &Wait,
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+) -> Role {
+    let role = meant(holding, wait, pipe, evidence);
+    let reader = wait.actor.process;
+    let other = holding.process != reader;
+    if other && role.excuse().is_some() && evidence.is_stuck_on(holding.process, reader) {
+        return Role::Stuck;
+    }
+    role
+}
+
+fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> Role {
+    let Some(slot) = &holding.slot else {
+        return inferred(holding, wait, evidence);
+    };
+    let made_by = pipe
+        .and_then(|pipe| pipe.created)
+        .map(|created| created.act.actor.process);
+    let is_reader = holding.process == wait.actor.process;
+    if made_by == Some(holding.process) {
+        return if is_reader {
+            own(holding, wait, evidence)
+        } else {
+            Role::Maker
+        };
+    }
+    if slot.via.kind == ViaKind::Created {
+        // It shares the fd table of the process that made the pipe.
+        return Role::Maker;
+    }
+    match slot.intent {
+        Some(intent) if intent.by == holding.process && is_reader => {
+            return own(holding, wait, evidence);
+        }
+        Some(intent) if intent.by == holding.process => return Role::Arranged(intent.sign),
+        // What the pipe's maker did to its own copy tells nothing of its heirs.
+        Some(intent) if Some(intent.by) != made_by => {
+            return Role::Stray {
+                writer: Some(intent.by),
+            };
+        }
+        Some(_) | None => {}
+    }
+    if slot.via.chain().any(|link| link.kind == ViaKind::Unknown) || made_by.is_none() {
+        return inferred(holding, wait, evidence);
+    }
+    if is_reader {
+        return Role::Itself { made: false };
+    }
+    if slot.via.chain().any(|link| link.kind == ViaKind::Exec) {
+        return Role::ExecHeir {
+            prepared: slot.intent.is_some(),
+        };
+    }
+    let forks = slot.via.chain().filter(|link| link.kind == ViaKind::Fork);
+    let left_by = forks
+        .filter_map(|link| link.act)
+        .find(|act| Some(act.actor.process) == made_by);
+    Role::IdleHeir { left_by }
+}
+
+/// The waiting process made the pipe and holds its write end.
+fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
+    let mut writes = holding.rows.iter().filter(|row| row.end.mode.write);
+    let within_reach = writes.any(|row| row.table == wait.table);
+    let threads = evidence.threads(wait.actor.process);
+    let sharers = threads.iter().filter(|row| row.table == wait.table).count();
+    // A write end that has been used may be used again, by a signal handler.
+    if within_reach && (sharers > 1 || wait.sleep.end.head != 0) {
+        return Role::OwnWriter;
+    }
+    Role::Itself { made: true }
+}
+
+/// Without history, from what the tables show. In doubt, nothing is said.
+fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
+    let reader = wait.actor.process;
+    let holder = holding.process;
+    if holder == reader {
+        return own(holding, wait, evidence);
+    }
+    if evidence.is_ancestor(holder.pid, reader.pid) {
+        // It is as likely as anybody to have made the pipe.
+        return Role::Unknown;
+    }
+    let holders = evidence.holders(wait.sleep.end.pipe);
+    let heir_of_holder =
+        |other: &ProcKey| *other != holder && evidence.is_ancestor(other.pid, holder.pid);
+    if holders.keys().any(heir_of_holder) && !holders.contains_key(&reader) {
+        // The holder further up decides.
+        return Role::IdleHeir { left_by: None };
+    }
+    let numbers = |row: &&&EndRow| row.end.fd.0;
+    let read_end = holding
+        .rows
+        .iter()
+        .find(|row| row.end.mode.read && !row.end.mode.write);
+    let write_end = holding
+        .rows
+        .iter()
+        .filter(|row| row.end.mode.write)
+        .min_by_key(numbers);
+    let (Some(write_end), parent) = (write_end, evidence.parent(holder.pid)) else {
+        return Role::Unknown;
+    };
+    // Both ends untouched, beside the reader's own: a fork, and nothing since.
+    let untouched = read_end
+        .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
+    if untouched && write_end.end.fd.0 > 2 && evidence.is_ancestor(reader.pid, holder.pid) {
+        return Role::IdleHeir { left_by: None };
+    }
+    // The standard output of a process whose parents are all gone, while the
+    // reader's are not.
+    let is_output = matches!(write_end.end.fd.0, 1 | 2) && read_end.is_none();
+    let abandoned = parent == Some(INIT) && evidence.parent(reader.pid) != Some(INIT);
+    if is_output && abandoned {
+        return Role::Stray { writer: None };
+    }
+    Role::Unknown
+}
+
+const INIT: Pid = Pid(1);

@@ -1,0 +1,213 @@
+//! A judgement in words: why, and what to do.
+
+use super::{
+    Evidence,
+    role::{Holding, Role},
+};
+use crate::{
+    event::TaskRow,
+    finding::{Created, Verdict},
+    ids::ProcKey,
+};
+
+/// Two sentences at most, and advice.
+pub(super) struct Words {
+    pub(super) why: String,
+    pub(super) hint: String,
+}
+
+/// "the write end (fd 19)" of a holder.
+fn write_end(holding: &Holding<'_>) -> String {
+    let writes = holding.rows.iter().filter(|row| row.end.mode.write);
+    let fds: Vec<String> = writes.map(|row| format!("fd {}", row.end.fd)).collect();
+    format!("the write end ({})", fds.join(", "))
+}
+
+fn others(count: usize) -> &'static str {
+    match count {
+        0 => "",
+        1 => ". Another process holds it in the same way",
+        _ => ". Other processes hold it in the same way",
+    }
+}
+
+/// A hang of which the given holder is the most culpable.
+pub(super) fn of_hang(
+    verdict: Verdict,
+    found: &[(Holding<'_>, Role)],
+    created: Option<Created>,
+    race: bool,
+    maker_gone: bool,
+    cycle: bool,
+) -> Words {
+    let Some((first, role)) = found.first() else {
+        return Words {
+            why: "the kernel counts a write end that is in no fd table: it travels in a message on a \
+                  socket, or io_uring keeps it"
+                .to_owned(),
+            hint: "look for a socket that nobody reads from, or a ring that the write end was \
+                   registered with; close what was sent there"
+                .to_owned(),
+        };
+    };
+    let pid = first.process.pid;
+    let end = write_end(first);
+    let free = format!("to free the reader now, end process {pid}");
+    let rest = others(found.len() - 1);
+    let in_child = format!("close {end} in the child right after the fork");
+    let (why, cure) = match (verdict, *role) {
+        (Verdict::SelfHeld, _) => (
+            format!(
+                "the waiting process itself holds {end}, and nothing else does, so the end of file \
+                 it waits for cannot come"
+            ),
+            format!("close {end} before reading; in a child that reads, right after the fork"),
+        ),
+        (Verdict::Orphaned, _) => (
+            format!(
+                "the process that was meant to write is gone. Process {pid}, which it left behind, \
+                 still holds {end} and has not written since{rest}"
+            ),
+            "redirect the output of what is to stay in the background (>/dev/null 2>&1), or read \
+             only until the command itself has ended"
+                .to_owned(),
+        ),
+        (
+            _,
+            Role::IdleHeir {
+                left_by: Some(fork),
+            },
+        ) if race => {
+            let maker = created.map_or(fork.actor, |created| created.act.actor);
+            (
+                format!(
+                    "thread {} ({}) forked while thread {} ({}) was at work with this pipe, between \
+                     its creation and the close of the write end. Process {pid} inherited {end} by \
+                     that, has never used it, and keeps the read from ending as long as it holds \
+                     it{rest}",
+                    fork.actor.tid, fork.actor.comm, maker.tid, maker.comm,
+                ),
+                format!(
+                    "{in_child}; start children before threads, or use a start method that executes \
+                     a new program (posix_spawn, Python's spawn or forkserver): close-on-exec does \
+                     not act on a fork alone"
+                ),
+            )
+        }
+        (_, Role::ExecHeir { .. }) => (
+            format!(
+                "process {pid} is a program that was started while the pipe was open, and has kept \
+                 {end} across the exec without using it{rest}"
+            ),
+            "make the pipe with O_CLOEXEC (pipe2), or start programs with all other descriptors \
+             closed (Python's close_fds)"
+                .to_owned(),
+        ),
+        (_, Role::Stuck) => (
+            format!(
+                "process {pid} holds {end} and waits for the reader, which waits for that end to be \
+                 closed: neither can go on{rest}"
+            ),
+            format!("close {end} in process {pid} before it waits"),
+        ),
+        _ if cycle => (
+            format!(
+                "process {pid} inherited {end} by a fork and waits, directly or through others, for \
+                 this very reader: none of them can go on{rest}"
+            ),
+            in_child,
+        ),
+        _ if maker_gone => (
+            format!(
+                "the process that made the pipe has let go of it or ended; process {pid} inherited \
+                 {end} by a fork and has never used it, so nobody will write and nobody \
+                 closes{rest}"
+            ),
+            in_child,
+        ),
+        _ => (
+            format!(
+                "process {pid} inherited {end} by a fork and has not used its copy since. Unless it \
+                 is still to answer, the read ends only when it closes that or exits{rest}"
+            ),
+            format!(
+                "{in_child}; create the pipe after the fork, or start the child with a method that \
+                 executes a new program"
+            ),
+        ),
+    };
+    let cure = format!("To mend it: {cure}");
+    let hint = if verdict == Verdict::SelfHeld {
+        cure
+    } else {
+        format!("{free}. {cure}")
+    };
+    Words { why, hint }
+}
+
+/// A healthy wait.
+pub(super) fn of_wait(
+    found: &[(Holding<'_>, Role)],
+    complete: bool,
+    evidence: &Evidence<'_>,
+) -> Words {
+    let excused = found
+        .iter()
+        .find_map(|(holding, role)| Some((holding, role.excuse()?)));
+    let why = match excused {
+        Some((holding, excuse)) => {
+            let pid = holding.process.pid;
+            let chain = last_link(evidence, holding.process).map_or_else(String::new, |row| {
+                format!(
+                    "; what it waits for itself ends at thread {} ({}) of process {}",
+                    row.actor.tid, row.actor.comm, row.actor.process.pid
+                )
+            });
+            format!(
+                "process {pid} ({}) may still write: {excuse}{chain}",
+                comm(holding, evidence)
+            )
+        }
+        None if found
+            .iter()
+            .any(|(_, role)| *role == Role::Itself { made: true }) =>
+        {
+            "the waiting process keeps a write end of its own, so it waits for bytes".to_owned()
+        }
+        None if complete => "only pipewatch itself holds a write end".to_owned(),
+        None => "the kernel counts a writer that no fd table shows".to_owned(),
+    };
+    Words {
+        why,
+        hint: "nothing to do: this wait looks meant".to_owned(),
+    }
+}
+
+fn comm(holding: &Holding<'_>, evidence: &Evidence<'_>) -> String {
+    let row = holding.rows.first();
+    let task = row.and_then(|row| evidence.task(row.actor.tid));
+    task.map(|task| task.actor.comm)
+        .or(row.map(|row| row.actor.comm))
+        .unwrap_or_default()
+        .to_string()
+}
+
+/// Following the reads of processes that wait for each other: the last reader.
+fn last_link<'a>(evidence: &Evidence<'a>, process: ProcKey) -> Option<&'a TaskRow> {
+    let mut last = None;
+    let mut process = process;
+    // A chain of processes is not this long; a cycle would be endless.
+    for _ in 0..16 {
+        let [thread] = evidence.threads(process) else {
+            break;
+        };
+        let Some(sleep) = thread.sleep else { break };
+        last = Some(*thread);
+        let holders = evidence.holders(sleep.end.pipe);
+        let Some(next) = holders.into_keys().find(|holder| *holder != process) else {
+            break;
+        };
+        process = next;
+    }
+    last
+}
