@@ -4,11 +4,13 @@
 
 mod program;
 mod record;
+mod shapes;
 mod target;
 mod watcher;
 
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
+pub use shapes::{SHAPES, Script, Shape};
 pub use target::{python, scenario, shell};
 pub use watcher::{Watcher, pipewatch, pipewatch_running, require_root};
 

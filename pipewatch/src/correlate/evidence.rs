@@ -117,35 +117,42 @@ impl<'a> Evidence<'a> {
     /// waits for the end of that process, or reads a pipe that only such
     /// processes can write to.
     pub fn is_stuck_on(&self, process: ProcKey, reader: ProcKey) -> bool {
-        self.stuck(process, reader, &mut BTreeSet::new())
+        self.stuck(process, &mut BTreeMap::from([(reader, true)]))
     }
 
-    fn stuck(&self, process: ProcKey, reader: ProcKey, seen: &mut BTreeSet<ProcKey>) -> bool {
-        // Coming back to where this began is what a cycle is.
-        if process == reader || !seen.insert(process) {
-            return true;
+    /// `known` has what was found out; a process that is still being looked at
+    /// is not: a cycle that leaves out the reader is not the reader's.
+    fn stuck(&self, process: ProcKey, known: &mut BTreeMap<ProcKey, bool>) -> bool {
+        if let Some(known) = known.get(&process) {
+            return *known;
         }
+        known.insert(process, false);
+        let waits_for = self.waits_for(process);
+        let stuck = !waits_for.is_empty() && waits_for.iter().all(|next| self.stuck(*next, known));
+        known.insert(process, stuck);
+        stuck
+    }
+
+    /// The processes of which one must end, write or close before this one goes
+    /// on; none if it waits for something else too, or for nothing.
+    fn waits_for(&self, process: ProcKey) -> Vec<ProcKey> {
         let [thread] = self.threads(process) else {
-            return false;
+            return Vec::new();
         };
         if let Some(wait) = thread.waits_for {
-            let children: Vec<ProcKey> = self.children(process.pid, wait);
-            return !children.is_empty()
-                && children
-                    .into_iter()
-                    .all(|child| self.stuck(child, reader, seen));
+            return self.children(process.pid, wait);
         }
         let Some(sleep) = thread.sleep else {
-            return false;
+            return Vec::new();
         };
         let pipe = sleep.end.pipe;
-        let holders = self.holders(pipe);
         let row = self.ends(pipe).first();
-        let shown = row.is_some_and(|row| row.writers as usize == self.writers_shown(pipe));
-        shown
-            && holders
-                .into_keys()
-                .all(|holder| self.stuck(holder, reader, seen))
+        let complete = row.is_some_and(|row| row.writers as usize == self.writers_shown(pipe));
+        if complete {
+            self.holders(pipe).into_keys().collect()
+        } else {
+            Vec::new()
+        }
     }
 
     fn children(&self, parent: Pid, wait: WaitFor) -> Vec<ProcKey> {

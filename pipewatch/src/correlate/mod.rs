@@ -80,7 +80,8 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             (holding, role)
         })
         .collect();
-    let mut verdict = verdict(&found, complete);
+    let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created.is_some());
+    let mut verdict = verdict(&found, complete, seen_made);
     if matches!(verdict, Verdict::Leaked | Verdict::Orphaned)
         && world
             .pipe_mut(id)
@@ -159,9 +160,12 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     })
 }
 
-fn verdict(found: &[(Holding<'_>, Role)], complete: bool) -> Verdict {
+/// `complete`: the fd tables show every writer that the kernel counts. One that
+/// they do not show may also live outside of this pid namespace, unless the
+/// pipe was seen to be made inside.
+fn verdict(found: &[(Holding<'_>, Role)], complete: bool, seen_made: bool) -> Verdict {
     let all = |is: fn(&Role) -> bool| found.iter().all(|(_, role)| is(role));
-    if found.is_empty() && !complete {
+    if found.is_empty() && !complete && seen_made {
         Verdict::InFlight
     } else if found.is_empty() || !complete || !all(|role| role.excuse().is_none()) {
         Verdict::Waiting

@@ -6,5 +6,6 @@ mod end;
 mod expect;
 mod hang;
 mod healthy;
+mod shapes;
 mod text;
 mod trace;
