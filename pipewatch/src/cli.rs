@@ -12,7 +12,7 @@ use crate::{finding::Confidence, problem::Problem, render};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json]\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -31,6 +31,18 @@ pub struct Cli {
 pub enum Command {
     /// Re-enact a hang in a child, watch it and explain it (about 4 s)
     Demo(FormatArg),
+    /// Look once at what hangs now; exit status 1 if anything does
+    Snapshot {
+        /// Look at this process and its descendants; repeatable; without it, at every process
+        #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=PID_MAX))]
+        pids: Vec<u32>,
+        /// Look at every process of the host
+        #[arg(short, long, conflicts_with = "pids")]
+        all: bool,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        format: FormatArg,
+    },
     /// Judge a recorded trace again; needs neither root nor a kernel
     Replay {
         /// What `--record` wrote

@@ -112,6 +112,7 @@ fn probes() -> Result<String, Problem> {
         all: false,
         own,
         stacks: false,
+        probes: true,
         buffer: 1 << 16,
         verbose: false,
     };

@@ -114,37 +114,7 @@ pub async fn watch(
     output: Output,
     signals: UnboundedReceiver<Signal>,
 ) -> Result<Ended, Problem> {
-    let own = Pid(std::process::id());
-    let kernel = Kernel::load(Options {
-        all: matches!(plan.target, Target::All),
-        own,
-        stacks: plan.stacks,
-        buffer: BUFFER,
-        verbose: plan.debug,
-    })?;
-    let rules = Rules {
-        threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
-        min_confidence: plan.min_confidence,
-        healthy: plan.healthy,
-        own,
-    };
-    let wall = Wall::new();
-    let recorder = plan.record.as_ref().map(|path| {
-        let header = Header::new(wall.boot, rules);
-        trace_file::Writer::create(path, &header)
-    });
-    let recorder = recorder.transpose()?;
-    let mut session = Session {
-        host: Host { kernel, wall },
-        engine: Engine::new(rules),
-        recorder,
-        output,
-        debug_log: None,
-        counters: Counters::default(),
-        unreadable: 0,
-        tally: Tally::default(),
-        full_warned: false,
-    };
+    let mut session = Session::new(&plan, output, true)?;
     if plan.debug {
         session.debug_log = Some(DebugLog::new(&mut session.host.kernel)?);
     }
@@ -159,7 +129,7 @@ pub async fn watch(
             session.start(&plan, None)?;
             None
         }
-        Target::Command(command) => match session.start_command(command, own)? {
+        Target::Command(command) => match session.start_command(command)? {
             Ok(running) => {
                 session.start(&plan, Some(vec![running.pid()]))?;
                 Some(running)
@@ -171,6 +141,35 @@ pub async fn watch(
         .run(&plan, command, signals)
         .await
         .map(Ended::Status)
+}
+
+/// Looks once at what hangs now, without any probe. The exit status tells
+/// whether anything does.
+///
+/// # Errors
+///
+/// Nothing can be seen here, or reports cannot be written.
+pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
+    let mut session = Session::new(plan, output, false)?;
+    let watching = match &plan.target {
+        Target::Pids(pids) => {
+            session.watch_pids(pids)?;
+            Some(pids.clone())
+        }
+        Target::All | Target::Command(_) => {
+            session.adopt(None)?;
+            None
+        }
+    };
+    session.start(plan, watching)?;
+    // A hang is confirmed by a second look soon after the first.
+    let end = clock::now().after(u64::try_from(2 * TICK.as_nanos()).unwrap_or(u64::MAX));
+    while let Some(look) = session.engine.next_look().filter(|look| *look < end) {
+        std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
+        session.look()?;
+    }
+    session.stop(Reason::Looked)?;
+    Ok(u8::from(session.tally.hangs > 0))
 }
 
 struct Session {
@@ -187,6 +186,40 @@ struct Session {
 }
 
 impl Session {
+    fn new(plan: &Plan, output: Output, probes: bool) -> Result<Self, Problem> {
+        let own = Pid(std::process::id());
+        let kernel = Kernel::load(Options {
+            all: matches!(plan.target, Target::All),
+            own,
+            stacks: plan.stacks,
+            buffer: BUFFER,
+            probes,
+            verbose: plan.debug,
+        })?;
+        let rules = Rules {
+            threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
+            min_confidence: plan.min_confidence,
+            healthy: plan.healthy,
+            own,
+        };
+        let wall = Wall::new();
+        let recorder = plan.record.as_ref().map(|path| {
+            let header = Header::new(wall.boot, rules);
+            trace_file::Writer::create(path, &header)
+        });
+        Ok(Self {
+            host: Host { kernel, wall },
+            engine: Engine::new(rules),
+            recorder: recorder.transpose()?,
+            output,
+            debug_log: None,
+            counters: Counters::default(),
+            unreadable: 0,
+            tally: Tally::default(),
+            full_warned: false,
+        })
+    }
+
     /// Adds processes and their descendants to the watched ones, and learns
     /// what they hold.
     fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
@@ -231,8 +264,8 @@ impl Session {
     fn start_command(
         &mut self,
         command: &[OsString],
-        own: Pid,
     ) -> Result<Result<Running, NotStarted>, Problem> {
+        let own = Pid(std::process::id());
         let kernel = &mut self.host.kernel;
         kernel.watch(own, 0)?;
         let started = target::start(command);

@@ -396,6 +396,8 @@ pub enum Reason {
     Hang,
     /// All watched processes have ended.
     Ended,
+    /// It was to look only once.
+    Looked,
 }
 
 /// Last record of a run.

@@ -60,6 +60,7 @@ fn run(cli: Cli) -> Result<u8, Problem> {
         Some(Command::Enact) => demo::enact().map(|()| 0),
         Some(Command::Doctor(format)) => run_doctor(format.format),
         Some(Command::Demo(format)) => run_demo(format.format),
+        Some(Command::Snapshot { pids, format, .. }) => run_snapshot(&pids, format.format),
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
@@ -79,6 +80,19 @@ fn run_doctor(format: Format) -> Result<u8, Problem> {
             "is the disk full?",
         )),
     }
+}
+
+fn run_snapshot(pids: &[u32], format: Format) -> Result<u8, Problem> {
+    let target = if pids.is_empty() {
+        Target::All
+    } else {
+        Target::Pids(processes(pids)?)
+    };
+    let plan = Plan {
+        target,
+        ..Plan::default()
+    };
+    driver::look_once(&plan, Output::new(None, format.into())?)
 }
 
 fn run_replay(file: &Path, format: Format) -> Result<u8, Problem> {
@@ -118,13 +132,7 @@ fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
     let target = if options.all {
         Target::All
     } else if options.run.is_empty() {
-        Target::Pids(
-            options
-                .pids
-                .iter()
-                .map(|&id| process(id))
-                .collect::<Result<_, _>>()?,
-        )
+        Target::Pids(processes(&options.pids)?)
     } else {
         Target::Command(options.run.clone())
     };
@@ -139,6 +147,10 @@ fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
         stacks: options.stacks == Stacks::Auto,
         debug: options.verbose > 1,
     })
+}
+
+fn processes(ids: &[u32]) -> Result<Vec<Pid>, Problem> {
+    ids.iter().map(|&id| process(id)).collect()
 }
 
 fn process(id: u32) -> Result<Pid, Problem> {

@@ -47,6 +47,8 @@ pub struct Options {
     pub stacks: bool,
     /// Size of the buffer for events, in bytes; a power of two, at least a page.
     pub buffer: u32,
+    /// Attach the probes; without them only the kernel's tables can be read.
+    pub probes: bool,
     /// Let the programs log what they do.
     pub verbose: bool,
 }
@@ -75,7 +77,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads and attaches everything. From then on events are recorded.
+    /// Loads and attaches what is asked for. From then on events are recorded.
     ///
     /// # Errors
     ///
@@ -118,7 +120,7 @@ impl Kernel {
     }
 
     fn attached(mut self, btf: &Btf) -> Result<Self, Problem> {
-        programs::attach(&mut self.ebpf, btf)?;
+        programs::attach(&mut self.ebpf, btf, self.options.probes)?;
         Ok(self)
     }
 

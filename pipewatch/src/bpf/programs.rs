@@ -128,13 +128,17 @@ pub const PROGRAMS: &[Program] = &[
     ),
 ];
 
-/// Loads all programs and attaches those that are not run on request.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), Problem> {
-    with_tracefs(|| {
-        PROGRAMS
-            .iter()
-            .try_for_each(|program| attach_one(ebpf, btf, program))
-    })?
+/// Loads the programs and attaches those that are not run on request; only the
+/// latter, unless `probes` is set.
+pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, probes: bool) -> Result<(), Problem> {
+    let on_request = |program: &&Program| matches!(program.attach, Attach::Iterator(_));
+    let mut iterators = PROGRAMS.iter().filter(on_request);
+    iterators.try_for_each(|program| attach_one(ebpf, btf, program))?;
+    if !probes {
+        return Ok(());
+    }
+    let mut others = PROGRAMS.iter().filter(|program| !on_request(program));
+    with_tracefs(|| others.try_for_each(|program| attach_one(ebpf, btf, program)))?
 }
 
 fn attach_one(ebpf: &mut Ebpf, btf: &Btf, program: &Program) -> Result<(), Problem> {

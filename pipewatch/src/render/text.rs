@@ -208,6 +208,7 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         Reason::Duration => "at its time limit",
         Reason::Hang => "at the first hang",
         Reason::Ended => "as all watched ended",
+        Reason::Looked => "after one look",
     };
     let Stopped {
         tally: Tally { hangs, resolved },

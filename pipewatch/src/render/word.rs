@@ -151,6 +151,7 @@ impl Word for Reason {
             Self::Duration => "duration",
             Self::Hang => "hang",
             Self::Ended => "ended",
+            Self::Looked => "looked",
         }
     }
 }

@@ -3,10 +3,67 @@
 use std::fs;
 use std::process::Command;
 
-use pipewatch_tests::{Program, Watcher, pipewatch, require_root, scenario};
-use serde_json::json;
+use pipewatch_tests::{
+    Program, Watcher, assert_contains, micros_of, pipewatch, require_root, scenario,
+};
+use serde_json::{Value, json};
 
 use crate::expect::{self, RUN, THRESHOLD};
+
+/// A hang that began before anybody looked, and how long ago.
+fn hung_before() -> (Program, Value) {
+    let mut target = Program::ready(scenario(&["fork-no-close", "--hold-ms", "60000"]));
+    target.go();
+    let mut known = target.fact("expect")["hang"].clone();
+    target.fact("reading");
+    // What only history tells is not to be known.
+    for holder in known["holders"].as_array_mut().into_iter().flatten() {
+        holder["via"] = json!({"kind": "unknown"});
+    }
+    known["certainty"] = json!("inferred");
+    known["pipe"]["created"] = Value::Null;
+    known["timeline"] = json!([{"what": "read"}]);
+    (target, known)
+}
+
+#[test]
+fn a_hang_that_was_there_before() {
+    let (target, known) = hung_before();
+    let watcher = Watcher::of(&target, &[]);
+    let hang = expect::hang_of(&watcher, &known["reader"]["tid"]);
+    let after_start = micros_of(&hang) - micros_of(&watcher.started);
+    assert!(
+        after_start <= 1_250_000,
+        "{after_start} us after the start: {hang:#}"
+    );
+    assert_contains(&hang, &known);
+}
+
+#[test]
+fn a_single_look_finds_what_hangs_now() {
+    let (target, known) = hung_before();
+    // A wait is a hang from the threshold on, which a look does not wait for.
+    std::thread::sleep(THRESHOLD);
+    let look = |args: &[&str]| {
+        let looked = Program::start(pipewatch(
+            &[&["snapshot", "--format", "json"], args].concat(),
+        ));
+        let output = looked.finish(RUN);
+        let hangs = looked.objects().into_iter().filter(|object| {
+            object["type"] == "hang" && object["reader"]["tid"] == known["reader"]["tid"]
+        });
+        (output.code, hangs.collect::<Vec<_>>())
+    };
+    let pid = target.pid().to_string();
+    for args in [&["-p", &pid][..], &["--all"], &[]] {
+        let (code, hangs) = look(args);
+        assert_eq!(code, 1);
+        assert_eq!(hangs.len(), 1);
+        assert_contains(&hangs[0], &known);
+    }
+    let idle = Program::ready(scenario(&["good"]));
+    assert_eq!(look(&["-p", &idle.pid().to_string()]), (0, Vec::new()));
+}
 
 #[test]
 fn every_process_of_the_host() {
