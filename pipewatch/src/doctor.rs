@@ -142,7 +142,7 @@ fn probes() -> Result<String, Problem> {
     }
     Ok(format!(
         "system call tracepoints, scheduler tracepoints and iterators attach and report \
-         (backend tracepoint); they add about 50 ns to each system call of the host while \
+         (backend tracepoint); they add about 60 ns to each system call of the host while \
          pipewatch runs; {} threads seen",
         tasks.len()
     ))

@@ -51,12 +51,14 @@ fn main() -> io::Result<()> {
                 Attached::Other => Some(Watcher::of(&other, &[])),
                 Attached::This => Some(Watcher::start(&["-p", &std::process::id().to_string()])),
             };
+            pin(true);
             for (operation, (_, times, run)) in OPERATIONS.iter().enumerate() {
                 let begun = Instant::now();
                 run(*times)?;
                 let each = begun.elapsed().as_secs_f64() * 1e9 / f64::from(*times);
                 samples[setup][operation].push(each);
             }
+            pin(false);
             drop(watcher);
         }
     }
@@ -76,6 +78,23 @@ fn main() -> io::Result<()> {
         println!("| {name} | {base:.0} ns | {} |", others.join(" | "));
     }
     Ok(())
+}
+
+/// Keeps this thread, and what it starts, on the first CPU, so that a wake-up
+/// does not wait for another one to come out of idle; or lets it go.
+fn pin(to_first: bool) {
+    // SAFETY: a set of CPUs is plain bits, for which zero is a value.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in 0..if to_first {
+        1
+    } else {
+        libc::CPU_SETSIZE as usize
+    } {
+        // SAFETY: `cpu` is below the size of the set.
+        unsafe { libc::CPU_SET(cpu, &mut cpus) };
+    }
+    // SAFETY: the set lives during the call. Not being pinned costs precision.
+    unsafe { libc::sched_setaffinity(0, size_of_val(&cpus), &raw const cpus) };
 }
 
 fn median(values: &mut [f64]) -> f64 {
