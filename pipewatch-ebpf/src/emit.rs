@@ -13,11 +13,6 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
 
-/// From this many unread bytes on user space is woken; below, it looks at the
-/// buffer at its own pace, so that an event costs the watched process no
-/// wake-up of another task.
-const WAKE_BYTES: u64 = 1 << 18;
-
 /// A record of `kind`, stamped now.
 #[inline(always)]
 pub fn record(kind: u16) -> Record {
@@ -30,10 +25,12 @@ pub fn record(kind: u16) -> Record {
     }
 }
 
-/// Sends a record that user space may read at its next look.
+/// Sends a record that user space may read at its next look: it is woken only
+/// when many have come, so that an event costs the watched process no wake-up
+/// of another task.
 #[inline(always)]
 pub fn send(record: &Record) {
-    let wake = EVENTS.query(BPF_RB_AVAIL_DATA) > WAKE_BYTES;
+    let wake = EVENTS.query(BPF_RB_AVAIL_DATA) > u64::from(setting!(WAKE_BYTES));
     output(
         record,
         if wake {

@@ -73,6 +73,10 @@ pub static WITH_STACKS: u32 = 0xdead_2002;
 #[unsafe(no_mangle)]
 pub static VERBOSE: u32 = 0xdead_2003;
 
+/// From this many unread bytes on user space is woken.
+#[unsafe(no_mangle)]
+pub static WAKE_BYTES: u32 = 0xdead_2004;
+
 /// Reads a setting.
 ///
 /// The loader changes its bytes, so the compiler must not fold it.

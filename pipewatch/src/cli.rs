@@ -92,6 +92,9 @@ pub struct Watch {
     /// Record where in the programs it happened
     #[arg(long, value_enum, default_value = "auto")]
     pub stacks: Stacks,
+    /// Memory for events between the kernel and pipewatch (64KiB, 16MiB)
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = buffer_size)]
+    pub buffer: u32,
     /// Report hangs from this confidence on
     #[arg(long, value_enum, value_name = "CONFIDENCE", default_value = "likely")]
     pub min_confidence: MinConfidence,
@@ -172,6 +175,25 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("it must be longer than zero".to_owned());
     }
     Ok(duration)
+}
+
+/// A power of two from a page on, as the kernel wants a ring buffer to be.
+fn buffer_size(text: &str) -> Result<u32, String> {
+    const SIZES: std::ops::RangeInclusive<u64> = 1 << 12..=1 << 30;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err("write it like 64KiB or 16MiB".to_owned()),
+    };
+    let size = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
+    let size = size.filter(|size| SIZES.contains(size) && size.is_power_of_two());
+    size.and_then(|size| u32::try_from(size).ok())
+        .ok_or_else(|| "it must be a power of two from 4KiB to 1024MiB".to_owned())
 }
 
 /// What parsing came to.
@@ -259,6 +281,7 @@ mod tests {
             "--all -t 250ms",
             "-a --format json -v",
             "-- sleep 1",
+            "-a --buffer 16MiB",
             "--exit-on-hang -- make -j4 test",
             "demo",
             "doctor --format json",
@@ -286,6 +309,10 @@ mod tests {
             "-p 1 -t 0s",
             "-p 1 -t soon",
             "-p 1 -t 5",
+            "-p 1 --buffer 5KiB",
+            "-p 1 --buffer 1KiB",
+            "-p 1 --buffer big",
+            "-p 1 --buffer 99999999999999999999MiB",
             "--al",
             "frobnicate",
             "demo -p 1",

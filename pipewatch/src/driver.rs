@@ -42,8 +42,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
-/// Size of the buffer for events.
-const BUFFER: u32 = 1 << 22;
 
 /// Whom to watch.
 #[derive(Clone, Debug)]
@@ -73,6 +71,8 @@ pub struct Plan {
     pub exit_on_hang: bool,
     /// Record user stacks.
     pub stacks: bool,
+    /// Size of the buffer for events, in bytes; a power of two, at least a page.
+    pub buffer: u32,
     /// Also write what the engine is told to this file.
     pub record: Option<PathBuf>,
     /// Print what the probes log, for whoever debugs pipewatch.
@@ -89,6 +89,7 @@ impl Default for Plan {
             duration: None,
             exit_on_hang: false,
             stacks: true,
+            buffer: 1 << 22,
             record: None,
             debug: false,
         }
@@ -192,7 +193,7 @@ impl Session {
             all: matches!(plan.target, Target::All),
             own,
             stacks: plan.stacks,
-            buffer: BUFFER,
+            buffer: plan.buffer,
             probes,
             verbose: plan.debug,
         })?;

@@ -145,6 +145,7 @@ fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
         exit_on_hang: options.exit_on_hang,
         record: options.record.clone(),
         stacks: options.stacks == Stacks::Auto,
+        buffer: options.buffer,
         debug: options.verbose > 1,
     })
 }

@@ -103,6 +103,7 @@ impl Kernel {
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
             .override_global("WITH_STACKS", &flag(options.stacks), true)
+            .override_global("WAKE_BYTES", &(options.buffer / 16), true)
             .override_global("VERBOSE", &flag(options.verbose), true)
             .load(OBJECT)
             .map_err(|error| explain_load(&error))?;

@@ -94,3 +94,21 @@ fn one_leak_among_200_forks_of_50_threads() {
     let alarms = watcher.objects().into_iter().filter(is_alarm);
     assert_eq!(alarms.collect::<Vec<_>>(), [hang]);
 }
+
+#[test]
+fn lost_events_cost_no_hang() {
+    let mut target = Program::ready(scenario(&["storm", "--hold-ms", "4000"]));
+    let watcher = Watcher::of(&target, &["--buffer", "4KiB"]);
+    target.go();
+    let expected = &target.fact("expect")["hang"];
+    let hang = expect::hang_of(&watcher, &expected["reader"]["tid"]);
+    let known = json!({
+        "verdict": "leaked",
+        "reader": expected["reader"],
+        "holders": [{"pid": expected["holders"][0]["pid"], "fds": expected["holders"][0]["fds"]}],
+    });
+    assert_contains(&hang, &known);
+    let lost = watcher.wait_for("a loss", PATIENCE, |record| record["type"] == "lost");
+    assert_contains(&lost, &json!({"rescanned": true}));
+    assert!(lost["events"].as_u64() > Some(0), "{lost:#}");
+}
