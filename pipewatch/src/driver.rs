@@ -31,6 +31,7 @@ use crate::{
     input::Input,
     output::Output,
     problem::Problem,
+    procfs,
     rules::Rules,
     signals::Signal,
     target::{self, NotStarted, Running},
@@ -249,12 +250,14 @@ impl Session {
         }
         let snapshot = self.adopt(None)?;
         for pid in pids {
-            let alive = |row: &TaskRow| row.actor.process.pid == *pid && row.is_alive();
-            if !snapshot.tasks.iter().any(alive) {
-                return Err(Problem::new(
-                    format!("process {pid} ended while it was being attached"),
-                    "start it again, or let pipewatch start it: pipewatch -- COMMAND",
-                ));
+            let mut threads = snapshot
+                .tasks
+                .iter()
+                .filter(|row| row.actor.process.pid == *pid);
+            match threads.next() {
+                Some(first) if first.is_alive() || threads.any(TaskRow::is_alive) => {}
+                Some(_) => return Err(has_ended(*pid)),
+                None => return Err(not_shown(*pid)),
             }
         }
         Ok(())
@@ -286,10 +289,22 @@ impl Session {
             backend: "tracepoint".to_owned(),
             watching,
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
-            limits: Vec::new(),
+            limits: self.limits()?,
         };
         self.record(|_| Entry::Started(started.clone()))?;
         self.report(Report::Started(started))
+    }
+
+    /// What cannot be seen here.
+    fn limits(&mut self) -> Result<Vec<String>, Problem> {
+        let tasks = self.host.kernel.tasks()?;
+        let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
+        let hidden = "process 1 is hidden from pipewatch here: what it holds is not seen";
+        Ok(if init_shown {
+            Vec::new()
+        } else {
+            vec![hidden.to_owned()]
+        })
     }
 
     async fn run(
@@ -550,6 +565,24 @@ impl Session {
         self.host.wall.refresh();
         self.output.write(&report, &self.host)
     }
+}
+
+/// A process that was there a moment ago is not in the kernel's list.
+fn not_shown(pid: Pid) -> Problem {
+    match procfs::process_of(pid.0) {
+        Ok(Some(_)) => Problem::new(
+            format!("the kernel does not show process {pid} to pipewatch"),
+            "some hosts hide their init process; watch the processes below it instead",
+        ),
+        Ok(None) | Err(_) => has_ended(pid),
+    }
+}
+
+fn has_ended(pid: Pid) -> Problem {
+    Problem::new(
+        format!("process {pid} ended while it was being attached"),
+        "start it again, or let pipewatch start it: pipewatch -- COMMAND",
+    )
 }
 
 /// A duplicate of a descriptor that the loop can wait for.
