@@ -46,10 +46,14 @@ pub fn walk(record: &Record) {
         slots: probe(fdt, FDT_FD),
         open: probe(fdt, FDT_OPEN),
         words: slots.div_ceil(64),
-        word: 0,
+        word: 1,
         left: 0,
         found: 0,
     };
+    // The first word is read here, so that `left` is a value the verifier does
+    // not know: before 6.7 it follows a callback only once, took a zero for what
+    // it always is, and cut off the code for anything else.
+    walk.left = probe_at(walk.open as *const u64);
     walk.record.kind = KIND_ENTRY;
     let context = (&raw mut walk).cast::<c_void>();
     let callback = step as extern "C" fn(u32, *mut c_void) -> i64;

@@ -117,7 +117,10 @@ impl Kernel {
             stacks: map(&mut ebpf, "STACKS")?,
             ebpf,
         };
-        kernel.attached(&btf)
+        let kernel = kernel.attached(&btf)?;
+        drop(btf);
+        give_memory_back();
+        Ok(kernel)
     }
 
     fn attached(mut self, btf: &Btf) -> Result<Self, Problem> {
@@ -253,6 +256,16 @@ impl Kernel {
         Ok(records
             .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
             .collect())
+    }
+}
+
+/// Reading the kernel's type information takes tens of megabytes for a moment,
+/// which the allocator would keep for a process that needs few of them.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: releases only memory that is free, and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
