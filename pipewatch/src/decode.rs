@@ -7,7 +7,9 @@ use pipewatch_ebpf::abi::{
 use zerocopy::FromBytes as _;
 
 use crate::{
-    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow, WaitFor},
+    event::{
+        Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Multiplexed, Sleep, TaskRow, WaitFor,
+    },
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
 };
 
@@ -36,6 +38,12 @@ pub struct CallNumbers {
     pub wait4: u64,
     /// `waitid`.
     pub waitid: u64,
+    /// `poll` and `ppoll`.
+    pub poll: [u64; 2],
+    /// `select` and `pselect6`.
+    pub select: [u64; 2],
+    /// `epoll_wait`, `epoll_pwait` and `epoll_pwait2`.
+    pub epoll: [u64; 3],
 }
 
 impl CallNumbers {
@@ -54,6 +62,24 @@ impl CallNumbers {
 const P_PID: u64 = 1;
 
 impl CallNumbers {
+    fn multiplexed(self, [_, number, arg0, arg1]: [u64; 4], since: Ktime) -> Option<Multiplexed> {
+        let (call, set, count) = if self.poll.contains(&number) {
+            (Call::Poll, arg0, arg1)
+        } else if self.select.contains(&number) {
+            (Call::Select, arg1, arg0)
+        } else if self.epoll.contains(&number) {
+            (Call::Epoll, arg0, 0)
+        } else {
+            return None;
+        };
+        Some(Multiplexed {
+            call,
+            set,
+            count,
+            since,
+        })
+    }
+
     fn waits_for(self, [_, number, arg0, arg1]: [u64; 4]) -> Option<WaitFor> {
         // Process ids are ints: a negative one names a group of processes.
         let process = |id: u64| match u32::try_from(id as i32) {
@@ -194,6 +220,9 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
         parent: Pid(record.peer.tgid),
         stopped: record.flags & FLAG_STOPPED != 0,
         asleep: asleep.then_some(nvcsw),
+        multiplexed: calls
+            .multiplexed(record.args, Ktime(record.time))
+            .filter(|_| asleep),
         waits_for: calls.waits_for(record.args).filter(|_| asleep),
         sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
             since: Ktime(record.time),

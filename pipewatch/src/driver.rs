@@ -41,6 +41,8 @@ use crate::{
 /// How often sleepers and counters are looked at. Events that are not urgent
 /// wait that long too, so that they cost no wake-up each.
 const TICK: Duration = Duration::from_millis(50);
+/// How often it is seen who waits for several descriptors at once.
+const POLLS: Duration = Duration::from_millis(200);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
 
@@ -164,6 +166,7 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
         }
     };
     session.start(plan, watching)?;
+    session.see_polls()?;
     // A hang is confirmed by a second look soon after the first.
     let end = clock::now().after(u64::try_from(2 * TICK.as_nanos()).unwrap_or(u64::MAX));
     while let Some(look) = session.engine.next_look().filter(|look| *look < end) {
@@ -185,6 +188,7 @@ struct Session {
     unreadable: u64,
     tally: Tally,
     full_warned: bool,
+    polls: Instant,
 }
 
 impl Session {
@@ -219,6 +223,7 @@ impl Session {
             unreadable: 0,
             tally: Tally::default(),
             full_warned: false,
+            polls: Instant::now(),
         })
     }
 
@@ -421,6 +426,10 @@ impl Session {
                 sleep,
             })?;
         }
+        if Instant::now() >= self.polls {
+            self.polls = Instant::now() + POLLS;
+            self.see_polls()?;
+        }
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
@@ -446,6 +455,33 @@ impl Session {
                 "warning: more processes than pipewatch has room for; some are not watched\n\
                  hint: watch fewer with --pid"
             );
+        }
+        Ok(())
+    }
+
+    /// Tells the engine which watched threads wait for pipes among others, of
+    /// those pipes that may be in question.
+    fn see_polls(&mut self) -> Result<(), Problem> {
+        for row in self.host.kernel.tasks()? {
+            let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
+                continue;
+            };
+            if !self.engine.is_doubtful(row.table) {
+                continue;
+            }
+            let fds = procfs::waited_for(row.actor.tid, &multiplexed);
+            self.tell(Input::Polling {
+                actor: row.actor,
+                table: row.table,
+                fds,
+                call: multiplexed.call,
+                since: multiplexed.since,
+                nvcsw,
+                now: clock::now(),
+            })?;
+        }
+        for arm in self.engine.take_arms() {
+            self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
         }
         Ok(())
     }
@@ -615,6 +651,8 @@ fn concerning(kernel: &Kernel, input: Input) -> Input {
             tasks.retain(|row| watched(row.actor.process));
             Input::Tasks { tasks, now }
         }
-        Input::Adopt { .. } | Input::Event(_) | Input::Sleeping { .. } => input,
+        Input::Adopt { .. } | Input::Event(_) | Input::Sleeping { .. } | Input::Polling { .. } => {
+            input
+        }
     }
 }

@@ -7,11 +7,11 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
+    event::{Actor, Call, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
     ids::{Ktime, PipeId, ProcKey, TableId, Tid},
     input::Input,
@@ -25,6 +25,10 @@ const LEAD: u64 = 100 * MS;
 /// How soon after a change or an inconclusive wake-up a wait is looked at, so
 /// that what belongs together has happened by then.
 const SETTLE: u64 = 20 * MS;
+/// A thread that waits for a pipe among others was seen to do so this short a
+/// time ago, or does not any more. It may be awake for a moment between two
+/// calls, when somebody looks.
+const UNSEEN: u64 = 600 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
 
@@ -60,10 +64,31 @@ struct Tracked {
     reported: Option<Reported>,
     /// A wake-up that does not tell by itself whether the wait is over.
     woken: Option<Ktime>,
+    /// When it was last seen to wait for the pipe among others.
+    seen: Ktime,
+    /// The sleep whose end the kernel is to report.
+    armed: Option<u64>,
 }
 
+/// A wait: of a thread in a read, or for a pipe among others. A process that
+/// waits by epoll does so as a whole, so it goes by the id of its leader.
+type Key = (Tid, Option<PipeId>);
+
 impl Tracked {
-    fn arm(&self) -> Arm {
+    fn new(wait: Wait, look: Ktime) -> Self {
+        Self {
+            wait,
+            look: Some(look),
+            suspect: false,
+            reported: None,
+            woken: None,
+            seen: wait.sleep.since,
+            armed: None,
+        }
+    }
+
+    fn arm(&mut self) -> Arm {
+        self.armed = Some(self.wait.sleep.nvcsw);
         Arm {
             tid: self.wait.actor.tid,
             pipe: self.wait.sleep.end.address,
@@ -99,7 +124,7 @@ impl Tracked {
 pub struct Engine {
     rules: Rules,
     world: World,
-    waits: BTreeMap<Tid, Tracked>,
+    waits: BTreeMap<Key, Tracked>,
     arms: Vec<Arm>,
     last_id: WaitId,
     /// When events were last known to be missing.
@@ -134,6 +159,29 @@ impl Engine {
                 table,
                 sleep,
             } => self.sleeping(*actor, *table, *sleep),
+            Input::Polling {
+                actor,
+                table,
+                fds,
+                call,
+                since,
+                nvcsw,
+                now,
+            } => {
+                for fd in fds {
+                    let Some(end) = self.world.doubtful(*table, *fd) else {
+                        continue;
+                    };
+                    let sleep = Sleep {
+                        since: *since,
+                        end,
+                        call: *call,
+                        nvcsw: *nvcsw,
+                        stack: None,
+                    };
+                    self.polling(*actor, *table, sleep, *now);
+                }
+            }
             Input::Tasks { tasks, now } => self.dismiss(tasks, *now),
             Input::Look { snapshot, now } => return self.look(snapshot, *now),
         }
@@ -167,12 +215,7 @@ impl Engine {
                 buffered,
                 doing,
             } => self.woken(event, sleeper, nvcsw, writers, buffered, doing),
-            Fact::Exit { .. } => match self.waits.entry(event.actor.tid) {
-                Entry::Occupied(wait) if wait.get().wait.actor.process == event.actor.process => {
-                    wait.remove().finish(event.time, Outcome::ReaderGone, None)
-                }
-                Entry::Occupied(_) | Entry::Vacant(_) => None,
-            },
+            Fact::Exit { last } => return self.ended(event, last),
             Fact::Fork { .. }
             | Fact::Entry { .. }
             | Fact::Walked { .. }
@@ -187,11 +230,89 @@ impl Engine {
         finding.into_iter().collect()
     }
 
+    /// A thread has ended, and with it what it waited for; a process that waited
+    /// as a whole ends with its last one.
+    fn ended(&mut self, event: &Event, last: bool) -> Vec<Finding> {
+        let Actor { process, tid, .. } = event.actor;
+        let over = |wait: &Wait| {
+            let whole = wait.sleep.call == Call::Epoll;
+            wait.actor.process == process && if whole { last } else { wait.actor.tid == tid }
+        };
+        // Waits go by the thread, or by the leader of its process.
+        let of = |tid| {
+            self.waits
+                .range((tid, None)..)
+                .take_while(move |(key, _)| key.0 == tid)
+        };
+        let waits = of(tid).chain(of(Tid(process.pid.0)));
+        let keys: Vec<Key> = waits.map(|(key, _)| *key).collect();
+        let mut findings = Vec::new();
+        for key in keys {
+            if self
+                .waits
+                .get(&key)
+                .is_some_and(|tracked| over(&tracked.wait))
+            {
+                let gone = self.waits.remove(&key);
+                findings.extend(
+                    gone.and_then(|mut gone| gone.finish(event.time, Outcome::ReaderGone, None)),
+                );
+            }
+        }
+        findings
+    }
+
+    /// Whether a table holds a read end that a wait for would matter.
+    pub fn is_doubtful(&self, table: TableId) -> bool {
+        self.world.has_doubtful(table)
+    }
+
+    /// A watched thread waits for a pipe among others. May be told of the same
+    /// wait many times; it lasts, though the thread wakes up now and then.
+    fn polling(&mut self, actor: Actor, table: TableId, sleep: Sleep, now: Ktime) {
+        let whole = sleep.call == Call::Epoll;
+        let tid = if whole {
+            Tid(actor.process.pid.0)
+        } else {
+            actor.tid
+        };
+        let key = (tid, Some(sleep.end.pipe));
+        if let Some(tracked) = self
+            .waits
+            .get_mut(&key)
+            .filter(|tracked| tracked.look.is_some() && tracked.wait.actor.process == actor.process)
+        {
+            let last = &mut tracked.wait;
+            last.actor = actor;
+            last.sleep = Sleep {
+                nvcsw: sleep.nvcsw,
+                ..last.sleep
+            };
+            tracked.seen = now;
+            if (tracked.reported.is_some() || tracked.suspect) && tracked.armed.is_none() {
+                self.arms.push(tracked.arm());
+            }
+            return;
+        }
+        let lead = LEAD.min(self.rules.threshold / 2);
+        let look = sleep.since.after(self.rules.threshold - lead);
+        let mut tracked = Tracked::new(
+            Wait {
+                actor,
+                table,
+                sleep,
+            },
+            look.max(now),
+        );
+        tracked.seen = now;
+        self.waits.insert(key, tracked);
+    }
+
     /// A watched thread sleeps, or slept lately, in a read of a pipe. May be
     /// told of the same sleep many times.
     pub fn sleeping(&mut self, actor: Actor, table: TableId, sleep: Sleep) {
         let pipe = sleep.end.pipe;
-        if let Some(tracked) = self.waits.get_mut(&actor.tid) {
+        if let Some(tracked) = self.waits.get_mut(&(actor.tid, None)) {
             let last = &mut tracked.wait;
             if last.sleep.nvcsw == sleep.nvcsw && last.actor.process == actor.process {
                 return;
@@ -216,18 +337,16 @@ impl Engine {
             pipe.see_head(sleep.end.head);
         }
         let lead = LEAD.min(self.rules.threshold / 2);
-        let tracked = Tracked {
-            wait: Wait {
+        let look = sleep.since.after(self.rules.threshold - lead);
+        let tracked = Tracked::new(
+            Wait {
                 actor,
                 table,
                 sleep,
             },
-            look: Some(sleep.since.after(self.rules.threshold - lead)),
-            suspect: false,
-            reported: None,
-            woken: None,
-        };
-        self.waits.insert(actor.tid, tracked);
+            look,
+        );
+        self.waits.insert((actor.tid, None), tracked);
     }
 
     /// When the next wait is due for a look, if any is.
@@ -235,20 +354,23 @@ impl Engine {
         self.waits.values().filter_map(|tracked| tracked.look).min()
     }
 
-    /// Threads that are due for a look now.
-    pub fn due(&self, now: Ktime) -> impl Iterator<Item = Tid> {
+    /// Waits that are due for a look now.
+    pub fn due(&self, now: Ktime) -> impl Iterator<Item = Key> {
         let due = move |tracked: &Tracked| tracked.look.is_some_and(|look| look <= now);
         self.waits
             .iter()
             .filter(move |(_, tracked)| due(tracked))
-            .map(|(tid, _)| *tid)
+            .map(|(key, _)| *key)
     }
 
     /// Drops the waits that are due and over, as a list of threads shows, unless
     /// their end is to be reported.
     pub fn dismiss(&mut self, tasks: &[TaskRow], now: Ktime) {
         let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
-        for (tid, tracked) in &mut self.waits {
+        for ((tid, pipe), tracked) in &mut self.waits {
+            if pipe.is_some() {
+                continue;
+            }
             let wait = &tracked.wait.sleep;
             let over = !tasks.get(tid).is_some_and(|row| row.continues(wait));
             if over && tracked.reported.is_none() && tracked.look.is_some_and(|look| look <= now) {
@@ -268,34 +390,55 @@ impl Engine {
     /// complete must have been ingested since.
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
         let evidence = Evidence::new(snapshot, self.rules.own, self.lost);
-        let due: Vec<Tid> = self.due(now).collect();
+        let due: Vec<Key> = self.due(now).collect();
         due.into_iter()
-            .filter_map(|tid| self.look_at(tid, &evidence, now))
+            .filter_map(|key| self.look_at(key, &evidence, now))
             .collect()
     }
 
-    fn look_at(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
-        let tracked = self.waits.get_mut(&tid)?;
-        let task = evidence.task(tid);
+    fn look_at(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&key)?;
+        let whole = tracked.wait.sleep.call == Call::Epoll;
+        let task = if whole {
+            evidence
+                .threads(tracked.wait.actor.process)
+                .first()
+                .copied()
+        } else {
+            evidence.task(tracked.wait.actor.tid)
+        };
         let alive =
             |task: &&TaskRow| task.actor.process == tracked.wait.actor.process && task.is_alive();
-        let task = task.filter(alive);
-        let Some(task) = task else {
-            return self
-                .waits
-                .remove(&tid)
-                .and_then(|mut gone| gone.finish(now, Outcome::ReaderGone, None));
+        let Some(task) = task.filter(alive) else {
+            let gone = self.waits.remove(&key);
+            return gone.and_then(|mut gone| gone.finish(now, Outcome::ReaderGone, None));
         };
         tracked.wait.actor.comm = task.actor.comm;
-        if !task.continues(&tracked.wait.sleep) {
-            return self.gone_on(tid, evidence, now);
-        }
-        if let Some(nvcsw) = task.asleep {
-            tracked.wait.sleep.nvcsw = nvcsw;
+        let pipe = tracked.wait.sleep.end.pipe;
+        if key.1.is_some() {
+            // Told of by what else was seen of it.
+            let row = evidence.ends(pipe).first();
+            let head = row.map_or(tracked.wait.sleep.end.head, |row| row.end.head);
+            let over = row.is_none_or(|row| row.writers == 0);
+            if over || now.since(tracked.seen) > UNSEEN {
+                return self.gone_on(key, evidence, now);
+            }
+            let first = !tracked.suspect && tracked.reported.is_none();
+            if !first && head != tracked.wait.sleep.end.head {
+                return self.gone_on(key, evidence, now);
+            }
+            tracked.wait.sleep.end.head = head;
+        } else {
+            if !task.continues(&tracked.wait.sleep) {
+                return self.gone_on(key, evidence, now);
+            }
+            if let Some(nvcsw) = task.asleep {
+                tracked.wait.sleep.nvcsw = nvcsw;
+            }
         }
         tracked.woken = None;
         match judge(&tracked.wait, evidence, &mut self.world) {
-            Some(judgement) => self.judged(tid, judgement, now),
+            Some(judgement) => self.judged(key, judgement, now),
             None => {
                 // About to go on; if it does not, somebody else took the bytes.
                 tracked.look = Some(now.after(SETTLE));
@@ -304,9 +447,9 @@ impl Engine {
         }
     }
 
-    /// The thread does not sleep where it slept.
-    fn gone_on(&mut self, tid: Tid, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
-        let tracked = self.waits.get_mut(&tid)?;
+    /// The thread does not wait where it waited.
+    fn gone_on(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&key)?;
         let end = tracked.wait.sleep.end;
         let rows = evidence.ends(end.pipe);
         let outcome = match rows.first() {
@@ -317,8 +460,8 @@ impl Engine {
         tracked.finish(tracked.woken.unwrap_or(now), outcome, None)
     }
 
-    fn judged(&mut self, tid: Tid, judgement: Judgement, now: Ktime) -> Option<Finding> {
-        let tracked = self.waits.get_mut(&tid)?;
+    fn judged(&mut self, key: Key, judgement: Judgement, now: Ktime) -> Option<Finding> {
+        let tracked = self.waits.get_mut(&key)?;
         let healthy = judgement.verdict == Verdict::Waiting;
         let told = tracked.reported.as_ref().map(|reported| reported.verdict);
         let worth = if healthy {
@@ -401,17 +544,20 @@ impl Engine {
         buffered: bool,
         doing: Doing,
     ) -> Option<Finding> {
-        let tracked = self.waits.get_mut(&sleeper)?;
-        if tracked.wait.sleep.nvcsw != nvcsw {
-            return None;
-        }
+        let mut waits = self.waits.values_mut();
+        let tracked = waits
+            .find(|tracked| tracked.wait.actor.tid == sleeper && tracked.armed == Some(nvcsw))?;
+        tracked.armed = None;
         let (outcome, freed_by) = if writers == 0 {
             (Outcome::Eof, freed_by(event.actor, doing))
         } else if buffered {
             (Outcome::Data, None)
         } else {
-            tracked.woken = Some(event.time);
-            tracked.look = Some(event.time.after(SETTLE));
+            // Who waits for others too wakes up for them.
+            if !tracked.wait.sleep.call.is_multiplexed() {
+                tracked.woken = Some(event.time);
+                tracked.look = Some(event.time.after(SETTLE));
+            }
             return None;
         };
         tracked.finish(event.time, outcome, freed_by)

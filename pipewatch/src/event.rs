@@ -66,6 +66,36 @@ pub enum Call {
     Read,
     /// `readv`.
     Readv,
+    /// `poll` or `ppoll`.
+    Poll,
+    /// `select` or `pselect6`.
+    Select,
+    /// `epoll_wait` and its kin.
+    Epoll,
+}
+
+impl Call {
+    /// It waits for several descriptors at once.
+    pub fn is_multiplexed(self) -> bool {
+        match self {
+            Self::Read | Self::Readv => false,
+            Self::Poll | Self::Select | Self::Epoll => true,
+        }
+    }
+}
+
+/// A call in which a thread sleeps until one of several descriptors is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multiplexed {
+    /// Which call.
+    pub call: Call,
+    /// Its set: the address of the pollfd array or of the set of descriptors to
+    /// read, or the epoll instance's descriptor.
+    pub set: u64,
+    /// How many descriptors the set has room for; nothing for epoll.
+    pub count: u64,
+    /// Since when the thread sleeps in it.
+    pub since: Ktime,
 }
 
 /// One sleep of one thread in a read.
@@ -269,6 +299,8 @@ pub struct TaskRow {
     pub stopped: bool,
     /// It sleeps interruptibly: `task->nvcsw`, equal as long as that lasts.
     pub asleep: Option<u64>,
+    /// It sleeps in poll, select or epoll.
+    pub multiplexed: Option<Multiplexed>,
     /// It sleeps in wait4, waitpid or waitid.
     pub waits_for: Option<WaitFor>,
     /// The read it sleeps in, and has slept in throughout the snapshot. Not

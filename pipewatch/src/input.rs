@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Actor, Event, Sleep, Snapshot, TaskRow},
-    ids::{Ktime, TableId},
+    event::{Actor, Call, Event, Sleep, Snapshot, TaskRow},
+    ids::{Fd, Ktime, TableId},
 };
 
 /// Something the engine is told.
@@ -30,6 +30,23 @@ pub enum Input {
         /// Its sleep.
         sleep: Sleep,
     },
+    /// A watched thread waits for several descriptors at once.
+    Polling {
+        /// The thread.
+        actor: Actor,
+        /// Its fd table.
+        table: TableId,
+        /// What it waits to read from.
+        fds: Vec<Fd>,
+        /// The call it sleeps in.
+        call: Call,
+        /// Since when.
+        since: Ktime,
+        /// The sleep, as in [`Sleep::nvcsw`].
+        nvcsw: u64,
+        /// When this was so.
+        now: Ktime,
+    },
     /// Who sleeps now, to tell which waits are over.
     Tasks {
         /// Every thread that may be waiting.
@@ -53,7 +70,9 @@ impl Input {
             Self::Adopt { lost, .. } => *lost,
             Self::Event(event) => Some(event.time),
             Self::Sleeping { sleep, .. } => Some(sleep.since),
-            Self::Tasks { now, .. } | Self::Look { now, .. } => Some(*now),
+            Self::Polling { now, .. } | Self::Tasks { now, .. } | Self::Look { now, .. } => {
+                Some(*now)
+            }
         }
     }
 }

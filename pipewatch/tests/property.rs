@@ -564,6 +564,7 @@ fn task() -> impl Strategy<Value = TaskRow> {
         stopped,
         asleep,
         sleep,
+        multiplexed: None,
         waits_for: None,
     })
 }

@@ -184,6 +184,60 @@ pub const SHAPES: &[Shape] = &[
         "exec",
         Bash("make -s -j2 -f <(printf 'all:\\n\\t+sleep %s >/dev/null 2>&1 </dev/null &\\n' $S)"),
     ),
+    hang(
+        "poll",
+        "leaked",
+        "fork",
+        Python(
+            "import select\nr, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os._exit(0)\nos.close(w); p = select.poll(); p.register(r, select.POLLIN); p.poll()",
+        ),
+    ),
+    hang(
+        "select",
+        "leaked",
+        "fork",
+        Python(
+            "import select\nr, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os._exit(0)\nos.close(w); select.select([r], [], [])",
+        ),
+    ),
+    hang(
+        "timed-select",
+        "leaked",
+        "fork",
+        Python(
+            "import select\nr, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os._exit(0)\nos.close(w)\nwhile not select.select([r], [], [], 0.5)[0]: pass",
+        ),
+    ),
+    hang(
+        "epoll",
+        "leaked",
+        "fork",
+        Python(
+            "import select\nr, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os._exit(0)\nos.close(w); p = select.epoll(); p.register(r, select.EPOLLIN); p.poll()",
+        ),
+    ),
+    hang(
+        "daemon-stdio-poll",
+        "orphaned",
+        "fork",
+        Python(
+            "subprocess.run(['sh', '-c', 'sleep 4 2>/dev/null & echo ok'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)",
+        ),
+    ),
+    hang(
+        "asyncio",
+        "orphaned",
+        "fork",
+        Python(
+            "import asyncio\nasync def main():\n  p = await asyncio.create_subprocess_shell('sleep 4 & echo ok', stdout=subprocess.PIPE)\n  await p.stdout.read()\nasyncio.run(main())",
+        ),
+    ),
+    healthy(
+        "communicate-poll",
+        Python(
+            "subprocess.run(['sh', '-c', 'sleep 4; echo ok'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)",
+        ),
+    ),
     healthy("slow-pipeline", Bash("sleep $S | cat")),
     healthy("slow-subshell", Bash("(sleep $S; echo done) | cat")),
     healthy("slow-command", Bash("x=$(sleep $S; echo ok)")),

@@ -34,6 +34,13 @@ const CALLS: CallNumbers = CallNumbers {
     readv: libc::SYS_readv as u64,
     wait4: libc::SYS_wait4 as u64,
     waitid: libc::SYS_waitid as u64,
+    poll: [libc::SYS_poll as u64, libc::SYS_ppoll as u64],
+    select: [libc::SYS_select as u64, libc::SYS_pselect6 as u64],
+    epoll: [
+        libc::SYS_epoll_wait as u64,
+        libc::SYS_epoll_pwait as u64,
+        libc::SYS_epoll_pwait2 as u64,
+    ],
 };
 
 /// What is to be watched, and how.

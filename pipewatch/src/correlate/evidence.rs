@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Wait;
 use crate::{
     event::{EndRow, Parents, Snapshot, TaskRow, WaitFor},
     finding::Relation,
@@ -113,11 +114,14 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Whether a process can do nothing until `reader` goes on: its only thread
-    /// waits for the end of that process, or reads a pipe that only such
-    /// processes can write to.
-    pub fn is_stuck_on(&self, process: ProcKey, reader: ProcKey) -> bool {
-        self.stuck(process, &mut BTreeMap::from([(reader, true)]))
+    /// Whether a process can do nothing until the reader goes on: its only
+    /// thread waits for the end of that process, or reads a pipe that only such
+    /// processes can write to. A reader that has other threads, or waits for
+    /// other things too, may do something about it.
+    pub fn is_stuck_on(&self, process: ProcKey, wait: &Wait) -> bool {
+        let reader = wait.actor.process;
+        let only_waits = self.threads(reader).len() == 1 && !wait.sleep.call.is_multiplexed();
+        only_waits && self.stuck(process, &mut BTreeMap::from([(reader, true)]))
     }
 
     /// `known` has what was found out; a process that is still being looked at

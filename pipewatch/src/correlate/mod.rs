@@ -107,7 +107,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let maker = created.map(|created| created.act.actor.process);
     let race = found.iter().all(|(_, role)| is_race(*role, pipe));
     let maker_gone = maker.is_some_and(|maker| !world.lives(maker));
-    let stuck = |holding: &Holding<'_>| evidence.is_stuck_on(holding.process, wait.actor.process);
+    let stuck = |holding: &Holding<'_>| evidence.is_stuck_on(holding.process, wait);
     let cycle = !found.is_empty() && found.iter().all(|(holding, _)| stuck(holding));
     let certain = match verdict {
         Verdict::Leaked => {

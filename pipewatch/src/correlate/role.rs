@@ -102,7 +102,7 @@ pub(super) fn role(
     let role = meant(holding, wait, pipe, evidence);
     let reader = wait.actor.process;
     let other = holding.process != reader;
-    if other && role.excuse().is_some() && evidence.is_stuck_on(holding.process, reader) {
+    if other && role.excuse().is_some() && evidence.is_stuck_on(holding.process, wait) {
         return Role::Stuck;
     }
     role
@@ -164,6 +164,10 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
     let within_reach = writes.any(|row| row.table == wait.table);
     let threads = evidence.threads(wait.actor.process);
     let sharers = threads.iter().filter(|row| row.table == wait.table).count();
+    // An event loop wakes itself by such a pipe.
+    if wait.sleep.call.is_multiplexed() {
+        return Role::OwnWriter;
+    }
     // A write end that has been used may be used again, by a signal handler.
     if within_reach && (sharers > 1 || wait.sleep.end.head != 0) {
         return Role::OwnWriter;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{path, word::Word};
 use crate::{
-    event::Actor,
+    event::{Actor, Call},
     finding::{
         Created, Details, Finding, Frame, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
         Resolved, Started, Step, Stopped, Via, WaitId, What,
@@ -82,7 +82,7 @@ struct HangRecord<'a> {
 #[derive(Serialize)]
 struct ReaderObject {
     pid: Pid,
-    tid: Tid,
+    tid: Option<Tid>,
     comm: String,
     cmdline: Option<Vec<String>>,
     fd: Fd,
@@ -252,7 +252,8 @@ impl View<'_> {
         let process = reader.actor.process;
         ReaderObject {
             pid: process.pid,
-            tid: reader.actor.tid,
+            // The process as a whole waits in an epoll.
+            tid: (reader.call != Call::Epoll).then_some(reader.actor.tid),
             comm: reader.actor.comm.to_string(),
             cmdline: self.details.cmdline(process),
             fd: reader.fd,

@@ -109,6 +109,9 @@ impl Word for Call {
         match self {
             Self::Read => "read",
             Self::Readv => "readv",
+            Self::Poll => "poll",
+            Self::Select => "select",
+            Self::Epoll => "epoll",
         }
     }
 }

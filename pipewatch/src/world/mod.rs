@@ -63,6 +63,24 @@ impl World {
         self.tables.get(&id)
     }
 
+    /// The read end of a pipe whose writers may all be heirs, as far as history
+    /// tells: one meant to write has let go, or its making was not seen.
+    pub fn doubtful(&self, table: TableId, fd: Fd) -> Option<End> {
+        let end = self.table(table)?.slot(fd)?.end;
+        let pipe = self.pipe(end.pipe)?;
+        let doubtful = pipe.released.is_some() || pipe.created.is_none();
+        (doubtful && end.mode.read && !end.mode.write).then_some(end)
+    }
+
+    /// Whether a table holds such an end.
+    pub fn has_doubtful(&self, id: TableId) -> bool {
+        let mut fds = self
+            .table(id)
+            .into_iter()
+            .flat_map(|table| table.slots.keys());
+        fds.any(|fd| self.doubtful(id, *fd).is_some())
+    }
+
     /// What is remembered of a pipe.
     pub fn pipe(&self, id: PipeId) -> Option<&Pipe> {
         self.pipes.get(&id)

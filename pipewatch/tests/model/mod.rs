@@ -249,6 +249,7 @@ impl Kernel {
             parent: self.processes[&thread.process].parent,
             stopped: thread.stopped,
             asleep: (thread.read.is_some() || thread.waits_for.is_some()).then_some(thread.nvcsw),
+            multiplexed: None,
             waits_for: thread.waits_for,
             sleep: self.sleep(*tid),
         });
@@ -267,6 +268,7 @@ impl Kernel {
             parent: process.parent,
             stopped: false,
             asleep: None,
+            multiplexed: None,
             waits_for: None,
             sleep: None,
         });

@@ -204,7 +204,10 @@ impl Session {
                 tasks.retain(|row| watched(row.actor.process));
                 Input::Tasks { tasks, now }
             }
-            Input::Adopt { .. } | Input::Event(_) | Input::Sleeping { .. } => input,
+            Input::Adopt { .. }
+            | Input::Event(_)
+            | Input::Sleeping { .. }
+            | Input::Polling { .. } => input,
         };
         let again = self.replay.take(&recorded);
         if findings != again {
