@@ -101,16 +101,17 @@ pub struct Watch {
     /// Also report healthy waits (twice: also what the probes log)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Stop after this long
+    /// Stop after this long; a COMMAND goes on
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Also write a trace, which `pipewatch replay` reads
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Stop at the first hang, with exit status 1
+    /// Stop at the first hang, with exit status 1; a COMMAND is sent SIGTERM
     #[arg(long)]
     pub exit_on_hang: bool,
-    /// Start COMMAND and watch it from its first instruction
+    /// Start COMMAND and watch it from its first instruction; its output and the reports share
+    /// standard output unless --output parts them
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "all"])]
     pub run: Vec<OsString>,
 }
@@ -171,8 +172,8 @@ impl From<MinConfidence> for Confidence {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write it like 250ms, 2s or 1m"))?;
-    if duration.is_zero() {
-        return Err("it must be longer than zero".to_owned());
+    if duration < Duration::from_millis(1) {
+        return Err("it must be at least 1ms".to_owned());
     }
     Ok(duration)
 }
@@ -185,7 +186,9 @@ fn buffer_size(text: &str) -> Result<u32, String> {
         "" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
-        _ => return Err("write it like 64KiB or 16MiB".to_owned()),
+        _ => {
+            return Err("it must be a power of two from 4KiB to 1024MiB, like 64KiB".to_owned());
+        }
     };
     let size = digits
         .parse::<u64>()

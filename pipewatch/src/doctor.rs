@@ -88,7 +88,7 @@ fn lockdown() -> Check {
         return Check {
             check,
             ok: true,
-            found: "not known (no securityfs here)".to_owned(),
+            found: "cannot be told, securityfs is not mounted".to_owned(),
             hint: None,
         };
     };
@@ -140,20 +140,26 @@ fn probes() -> Result<String, Problem> {
     if !tasks.iter().any(|row| row.actor.process.pid == own) {
         return Err(silent("this process runs"));
     }
+    let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
     Ok(format!(
         "system call tracepoints, scheduler tracepoints and iterators attach and report \
          (backend tracepoint); they add about 60 ns to each system call of the host while \
-         pipewatch runs; {} threads seen",
-        tasks.len()
+         pipewatch runs; {} threads seen{}",
+        tasks.len(),
+        if init_shown {
+            ""
+        } else {
+            ", process 1 is hidden"
+        },
     ))
 }
 
-/// Prints the checks, and whether pipewatch works here.
+/// Prints the checks, and whether pipewatch works here; tells that, too.
 ///
 /// # Errors
 ///
 /// `out` cannot be written.
-pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<()> {
+pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<bool> {
     for check in checks {
         match format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
@@ -166,8 +172,8 @@ pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::
             }
         }
     }
+    let works = checks.iter().all(|check| check.ok);
     if matches!(format, Format::Text) {
-        let works = checks.iter().all(|check| check.ok);
         let verdict = if works {
             "pipewatch works here"
         } else {
@@ -175,5 +181,5 @@ pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::
         };
         writeln!(out, "{verdict}")?;
     }
-    Ok(())
+    Ok(works)
 }

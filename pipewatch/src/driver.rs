@@ -387,6 +387,10 @@ impl Session {
         if let (Some(running), Reason::Hang) = (&command, reason) {
             // Its caller waits for pipewatch, and would for the hang.
             running.signal(libc::SIGTERM);
+            eprintln!(
+                "pipewatch: sent SIGTERM to the command (pid {})",
+                running.pid()
+            );
         }
         Ok(status.unwrap_or(0))
     }
@@ -547,6 +551,10 @@ impl Session {
                 self.record_names(hang)?;
             }
             self.report(Report::Finding(finding))?;
+            // What was told is in the trace, whatever happens next.
+            if let Some(recorder) = &mut self.recorder {
+                recorder.flush()?;
+            }
         }
         Ok(())
     }

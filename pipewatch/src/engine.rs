@@ -29,6 +29,8 @@ const SETTLE: u64 = 20 * MS;
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
 const UNSEEN: u64 = 600 * MS;
+/// How often a stopped thread is looked at.
+const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
 
@@ -253,10 +255,19 @@ impl Engine {
                 .get(&key)
                 .is_some_and(|tracked| over(&tracked.wait))
             {
-                let gone = self.waits.remove(&key);
-                findings.extend(
-                    gone.and_then(|mut gone| gone.finish(event.time, Outcome::ReaderGone, None)),
-                );
+                let Some(mut gone) = self.waits.remove(&key) else {
+                    continue;
+                };
+                // It had been woken, and nobody could write any more: it went
+                // on before it ended.
+                let freed =
+                    gone.woken.is_some() && !self.world.has_writer(gone.wait.sleep.end.pipe);
+                let outcome = if freed {
+                    Outcome::Eof
+                } else {
+                    Outcome::ReaderGone
+                };
+                findings.extend(gone.finish(event.time, outcome, None));
             }
         }
         findings
@@ -430,6 +441,12 @@ impl Engine {
             tracked.wait.sleep.end.head = head;
         } else {
             if !task.continues(&tracked.wait.sleep) {
+                if task.stopped {
+                    // The signal ended its sleep, not its call, which goes on
+                    // when it does.
+                    tracked.look = Some(now.after(PAUSE));
+                    return None;
+                }
                 return self.gone_on(key, evidence, now);
             }
             if let Some(nvcsw) = task.asleep {

@@ -398,6 +398,8 @@ pub enum Reason {
     Ended,
     /// It was to look only once.
     Looked,
+    /// The trace ends, though the run it is of did not end there.
+    TraceEnds,
 }
 
 /// Last record of a run.

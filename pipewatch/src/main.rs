@@ -73,7 +73,7 @@ fn run(cli: Cli) -> Result<u8, Problem> {
 fn run_doctor(format: Format) -> Result<u8, Problem> {
     let checks = doctor::examine();
     match doctor::print(&checks, format.into(), &mut io::stdout().lock()) {
-        Ok(()) => Ok(0),
+        Ok(works) => Ok(if works { 0 } else { FAILURE }),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(Problem::new(
             format!("cannot print: {error}"),
@@ -99,7 +99,7 @@ fn run_replay(file: &Path, format: Format) -> Result<u8, Problem> {
     let trace = trace_file::read(file)?;
     if trace.cut {
         eprintln!(
-            "warning: the trace {} ends in the middle of a line; what follows is missing",
+            "warning: the trace {} breaks off before the end of the run; what came then is missing",
             file.display()
         );
     }

@@ -66,7 +66,7 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
         tally,
         events: 0,
         lost_events: 0,
-        reason: Reason::Ended,
+        reason: Reason::TraceEnds,
     };
     for entry in &trace.entries {
         match entry {

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{BufRead as _, BufReader, BufWriter, Write as _},
+    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -19,6 +19,8 @@ use crate::{
     rules::Rules,
 };
 
+/// How long the first line may be, in bytes.
+const HEADER: u64 = 1 << 16;
 /// Name and version of the format.
 const FORMAT: &str = "pipewatch-trace/1";
 
@@ -152,7 +154,7 @@ pub struct Trace {
     pub header: Header,
     /// What came then.
     pub entries: Vec<Entry>,
-    /// The last line was cut off: pipewatch was killed while it wrote it.
+    /// It breaks off: pipewatch was killed before it had written the end.
     pub cut: bool,
 }
 
@@ -168,12 +170,21 @@ pub fn read(path: &Path) -> Result<Trace, Problem> {
             "a trace is what `pipewatch --record FILE` wrote, by this version of pipewatch",
         )
     };
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let mut lines = BufReader::new(file).lines();
-    let first = lines.next().unwrap_or_else(|| Ok(String::new()));
-    let first = first.map_err(|error| failed(error.to_string()))?;
+    let unreadable = |error: std::io::Error| Problem {
+        hint: "is the name right, and may you read it?".to_owned(),
+        ..failed(error.to_string())
+    };
+    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut first = String::new();
+    // What is no trace may have no line end for long, or ever.
+    let read = file.by_ref().take(HEADER).read_line(&mut first);
+    read.map_err(|error| failed(error.to_string()))?;
+    if first.is_empty() {
+        return Err(failed("it is empty".to_owned()));
+    }
     let header: Header =
         serde_json::from_str(&first).map_err(|error| failed(format!("line 1: {error}")))?;
+    let lines = file.lines();
     if header.trace != FORMAT {
         return Err(failed(format!(
             "its format is {}, not {FORMAT}",
@@ -196,6 +207,6 @@ pub fn read(path: &Path) -> Result<Trace, Problem> {
             Err(error) => bad = Some(failed(format!("line {number}: {error}"))),
         }
     }
-    trace.cut = bad.is_some();
+    trace.cut = !matches!(trace.entries.last(), Some(Entry::Stopped(_)));
     Ok(trace)
 }

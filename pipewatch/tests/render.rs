@@ -911,7 +911,7 @@ fn resolved_is_one_line_that_says_as_much_as_fits() {
         (
             140,
             "RESOLVED #7 after 8.0 s: end of file, python3 (pid 25189) closed its copy; \
-               thread 934 (pusher_keep_ali) of pid 912 went on from fd 18\n",
+               thread 934 (pusher_keep_ali) of pid 912 no longer waits for fd 18\n",
         ),
         (
             80,

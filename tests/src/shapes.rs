@@ -56,6 +56,15 @@ pub const SHAPES: &[Shape] = &[
             "r, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os._exit(0)\nos.close(w); os.read(r, 1)",
         ),
     ),
+    // Told, as likely: until it answers, it looks like the one before.
+    hang(
+        "late-answer",
+        "leaked",
+        "fork",
+        Python(
+            "r, w = os.pipe()\nif os.fork() == 0: time.sleep(4); os.write(w, b'x'); os._exit(0)\nos.close(w); os.read(r, 1)",
+        ),
+    ),
     hang(
         "fork-no-close-busy",
         "leaked",

@@ -304,7 +304,7 @@ fn explain_load(error: &EbpfError) -> Problem {
     let refused = message.contains("Operation not permitted") || message.contains("os error 1)");
     if refused {
         return Problem::new(
-            format!("loading BPF programs needs root: {message}"),
+            "loading BPF programs needs root: operation not permitted",
             "run as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
         );
     }

@@ -13,7 +13,7 @@ mod words;
 pub use self::evidence::Evidence;
 use self::{
     role::{Holding, Role, role},
-    words::Words,
+    words::{Conclusion, Words},
 };
 use crate::{
     event::{Actor, Sleep},
@@ -125,7 +125,16 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let Words { mut why, mut hint } = match verdict {
         Verdict::Waiting => words::of_wait(&found, complete, evidence),
         Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
-            words::of_hang(verdict, &found, created, race, maker_gone, cycle)
+            let conclusion = Conclusion {
+                verdict,
+                created,
+                race,
+                maker_gone,
+                cycle,
+                certain,
+                exact: certainty == Certainty::Exact,
+            };
+            words::of_hang(conclusion, &found, evidence)
         }
     };
     if certainty == Certainty::Inferred {

@@ -44,11 +44,13 @@ impl Role {
     pub(super) fn excuse(self) -> Option<&'static str> {
         Some(match self {
             Self::Maker => "it made the pipe and keeps the write end",
-            Self::Arranged(Sign::Duplicated) => "it put the write end to the number it wanted",
+            Self::Arranged(Sign::Duplicated) => {
+                "it duplicated the write end to a descriptor of its choice"
+            }
             Self::Arranged(Sign::KeptForExec) => "it cleared close-on-exec on the write end",
             Self::Arranged(Sign::ClosedOther) => "it closed its read end, so it knows the pipe",
             Self::Arranged(Sign::Opened) => "it opened the FIFO by its path",
-            Self::Answers => "an heir of the pipe has written to it before",
+            Self::Answers => "a process that inherited the write end has written before",
             Self::OwnWriter => "another thread or a signal handler of it may write",
             Self::Unknown => "how it came by the write end was not seen",
             Self::Stuck

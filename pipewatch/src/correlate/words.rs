@@ -31,15 +31,33 @@ fn others(count: usize) -> &'static str {
     }
 }
 
-/// A hang of which the given holder is the most culpable.
+/// What was concluded of a hang.
+#[derive(Clone, Copy)]
+pub(super) struct Conclusion {
+    pub(super) verdict: Verdict,
+    pub(super) created: Option<Created>,
+    pub(super) race: bool,
+    pub(super) maker_gone: bool,
+    pub(super) cycle: bool,
+    pub(super) certain: bool,
+    pub(super) exact: bool,
+}
+
+/// A hang; the first holder is the most culpable.
 pub(super) fn of_hang(
-    verdict: Verdict,
+    conclusion: Conclusion,
     found: &[(Holding<'_>, Role)],
-    created: Option<Created>,
-    race: bool,
-    maker_gone: bool,
-    cycle: bool,
+    evidence: &Evidence<'_>,
 ) -> Words {
+    let Conclusion {
+        verdict,
+        created,
+        race,
+        maker_gone,
+        cycle,
+        certain,
+        exact,
+    } = conclusion;
     let Some((first, role)) = found.first() else {
         return Words {
             why: "the kernel counts a write end that is in no fd table: it travels in a message on a \
@@ -52,7 +70,19 @@ pub(super) fn of_hang(
     };
     let pid = first.process.pid;
     let end = write_end(first);
-    let free = format!("to free the reader now, end process {pid}");
+    let stopped = evidence
+        .threads(first.process)
+        .iter()
+        .any(|row| row.stopped);
+    let free = if stopped {
+        format!(
+            "process {pid} is stopped: `kill -CONT {pid}` lets it go on. If that frees nobody, end it"
+        )
+    } else if certain {
+        format!("to free the reader now, end process {pid}")
+    } else {
+        format!("if process {pid} is not going to answer, end it to free the reader")
+    };
     let rest = others(found.len() - 1);
     let in_child = format!("close {end} in the child right after the fork");
     let (why, cure) = match (verdict, *role) {
@@ -127,8 +157,13 @@ pub(super) fn of_hang(
         ),
         _ => (
             format!(
-                "process {pid} inherited {end} by a fork and has not used its copy since. Unless it \
-                 is still to answer, the read ends only when it closes that or exits{rest}"
+                "process {pid} {} {end} by a fork and has not used its copy since. Unless it is \
+                 still to answer, the read ends only when it closes that or exits{rest}",
+                if exact {
+                    "inherited"
+                } else {
+                    "must have inherited"
+                }
             ),
             format!(
                 "{in_child}; create the pipe after the fork, or start the child with a method that \
@@ -159,7 +194,7 @@ pub(super) fn of_wait(
             let pid = holding.process.pid;
             let chain = last_link(evidence, holding.process).map_or_else(String::new, |row| {
                 format!(
-                    "; what it waits for itself ends at thread {} ({}) of process {}",
+                    "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
                     row.actor.tid, row.actor.comm, row.actor.process.pid
                 )
             });

@@ -75,14 +75,14 @@ fn started(page: &mut Page, started: &Started) {
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
-    let (paint, doubt) = match hang.confidence {
-        Confidence::Certain => (CERTAIN, ""),
-        Confidence::Likely => (LIKELY, " (likely)"),
+    let (paint, doubt, fate) = match hang.confidence {
+        Confidence::Certain => (CERTAIN, "", "gets no end of file from"),
+        Confidence::Likely => (LIKELY, " (likely)", "seems to wait in vain in"),
     };
     page.headline(
         paint,
         &format!(
-            "HANG #{}{doubt}: pid {} gets no end of file from {}: {}",
+            "HANG #{}{doubt}: pid {} {fate} {}: {}",
             hang.id,
             hang.reader.actor.process.pid,
             call(hang),
@@ -171,8 +171,8 @@ fn resolved(page: &mut Page, resolved: &Resolved) {
         }
     };
     let after = match resolved.outcome {
-        Outcome::Eof | Outcome::Data | Outcome::Interrupted => "went on from",
-        Outcome::ReaderGone => "was in",
+        Outcome::Eof | Outcome::Data | Outcome::Interrupted => "no longer waits for",
+        Outcome::ReaderGone => "was waiting for",
     };
     let reader = format!("; {} {after} fd {}", actor(resolved.reader), resolved.fd);
     page.one_line(
@@ -209,6 +209,7 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         Reason::Hang => "at the first hang",
         Reason::Ended => "as all watched ended",
         Reason::Looked => "after one look",
+        Reason::TraceEnds => "where the trace breaks off",
     };
     let Stopped {
         tally: Tally { hangs, resolved },
@@ -465,7 +466,7 @@ fn step_actor(step: &Step, hang: &Hang) -> String {
 /// Who keeps the wait from ending.
 fn withheld_by(hang: &Hang) -> String {
     match hang.holders.as_slice() {
-        [] => "nobody holds the write end any more".to_owned(),
+        [] => "no process that can be seen holds the write end".to_owned(),
         [holder] => {
             let writing: Vec<Fd> = holder
                 .fds

@@ -155,6 +155,7 @@ impl Word for Reason {
             Self::Hang => "hang",
             Self::Ended => "ended",
             Self::Looked => "looked",
+            Self::TraceEnds => "trace-ends",
         }
     }
 }

@@ -81,6 +81,12 @@ impl World {
         fds.any(|fd| self.doubtful(id, *fd).is_some())
     }
 
+    /// Whether a watched process is known to hold a write end.
+    pub fn has_writer(&self, pipe: PipeId) -> bool {
+        let mut ends = self.tables.values().flat_map(|table| table.of_pipe(pipe));
+        ends.any(|slot| slot.end.mode.write)
+    }
+
     /// What is remembered of a pipe.
     pub fn pipe(&self, id: PipeId) -> Option<&Pipe> {
         self.pipes.get(&id)
