@@ -1,7 +1,7 @@
 //! A recorded trace tells the same again.
 
-use pipewatch_tests::{Program, Watcher, pipewatch, scenario};
-use serde_json::Value;
+use pipewatch_tests::{Program, Watcher, assert_contains, pipewatch, scenario};
+use serde_json::{Value, json};
 
 use crate::expect::{self, RUN, THRESHOLD};
 
@@ -42,4 +42,27 @@ fn a_trace_replays_to_the_same_records() {
     let replayed = Program::start(pipewatch(&["replay", path, "--format", "json"]));
     assert_eq!(replayed.finish(RUN).code, 0);
     assert_eq!(records(replayed.objects()), records(watcher.objects()));
+}
+
+#[test]
+fn a_trace_that_breaks_off_is_no_all_clear() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("a path in UTF-8");
+    let mut target = Program::ready(scenario(&["fork-race"]));
+    let watcher = Watcher::of(&target, &["--record", path]);
+    target.go();
+    expect::hang(&watcher, &target, THRESHOLD);
+    // What was reported is in the trace, though pipewatch can write no more.
+    watcher.signal(nix::sys::signal::Signal::SIGKILL);
+
+    let replayed = Program::start(pipewatch(&["replay", path, "--format", "json"]));
+    let output = replayed.finish(RUN);
+    assert!(output.stderr.contains("breaks off"), "{output:?}");
+    let records = replayed.objects();
+    assert!(records.iter().any(expect::is_alarm), "{output:?}");
+    let last = records.last().expect("records");
+    assert_contains(
+        last,
+        &json!({"type": "stopped", "open": 1, "reason": "trace-ends"}),
+    );
 }
