@@ -1,6 +1,6 @@
 //! What the probes log, for whoever debugs pipewatch itself.
 
-use crate::{bpf::Kernel, problem::Problem};
+use crate::{bpf::Kernel, output::say, problem::Problem};
 
 /// What the probes log, on standard error.
 pub struct DebugLog(aya_log::EbpfLogger<ToStderr>);
@@ -13,7 +13,7 @@ impl log::Log for ToStderr {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        eprintln!("pipewatch: probe: {}", record.args());
+        say(format_args!("pipewatch: probe: {}", record.args()));
     }
 
     fn flush(&self) {}

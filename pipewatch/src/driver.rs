@@ -29,7 +29,7 @@ use crate::{
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
-    output::Output,
+    output::{Output, say},
     problem::Problem,
     procfs,
     rules::Rules,
@@ -387,10 +387,10 @@ impl Session {
         if let (Some(running), Reason::Hang) = (&command, reason) {
             // Its caller waits for pipewatch, and would for the hang.
             running.signal(libc::SIGTERM);
-            eprintln!(
+            say(format_args!(
                 "pipewatch: sent SIGTERM to the command (pid {})",
                 running.pid()
-            );
+            ));
         }
         Ok(status.unwrap_or(0))
     }
@@ -455,9 +455,9 @@ impl Session {
         }
         if full && !self.full_warned {
             self.full_warned = true;
-            eprintln!(
+            say(
                 "warning: more processes than pipewatch has room for; some are not watched\n\
-                 hint: watch fewer with --pid"
+                 hint: watch fewer with --pid",
             );
         }
         Ok(())

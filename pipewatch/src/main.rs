@@ -8,13 +8,14 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::{Context as _, Result};
 use pipewatch::{
     cli::{self, Cli, Command, Format, Parsed, Stacks},
     demo, doctor,
     driver::{self, Ended, Plan, Target},
     ids::Pid,
-    output::Output,
-    problem::Problem,
+    output::{Output, say},
+    problem::{Problem, chain},
     procfs, replay, signals, trace_file,
 };
 
@@ -32,11 +33,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Parsed::Usage(usage)) => {
-            eprintln!("{usage}");
+            say(usage);
             return ExitCode::from(FAILURE);
         }
         Err(problem) => {
-            complain(&problem);
+            complain(&problem.into());
             return ExitCode::from(FAILURE);
         }
     };
@@ -45,19 +46,28 @@ fn main() -> ExitCode {
     } else {
         OWN_FAILURE
     };
-    ExitCode::from(run(*cli).unwrap_or_else(|problem| {
-        complain(&problem);
+    ExitCode::from(run(*cli).unwrap_or_else(|error| {
+        complain(&error);
         failure
     }))
 }
 
-fn complain(problem: &Problem) {
-    eprintln!("error: {}\nhint: {}", problem.message, problem.hint);
+/// The error and all its causes on one line, and what to do.
+fn complain(error: &anyhow::Error) {
+    let problem = error.downcast_ref::<Problem>();
+    let hint = problem.map_or("report this as a bug", |problem| &problem.hint);
+    say(format_args!(
+        "error: {}\nhint: {hint}",
+        chain(error.as_ref())
+    ));
 }
 
-fn run(cli: Cli) -> Result<u8, Problem> {
+fn run(cli: Cli) -> Result<u8> {
     match cli.command {
-        Some(Command::Enact) => demo::enact().map(|()| 0),
+        Some(Command::Enact) => {
+            demo::enact()?;
+            Ok(0)
+        }
         Some(Command::Doctor(format)) => run_doctor(format.format),
         Some(Command::Demo(format)) => run_demo(format.format),
         Some(Command::Snapshot { pids, format, .. }) => run_snapshot(&pids, format.format),
@@ -70,19 +80,16 @@ fn run(cli: Cli) -> Result<u8, Problem> {
     }
 }
 
-fn run_doctor(format: Format) -> Result<u8, Problem> {
+fn run_doctor(format: Format) -> Result<u8> {
     let checks = doctor::examine();
     match doctor::print(&checks, format.into(), &mut io::stdout().lock()) {
         Ok(works) => Ok(if works { 0 } else { FAILURE }),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(Problem::new(
-            format!("cannot print: {error}"),
-            "is the disk full?",
-        )),
+        Err(error) => Err(error).context("cannot print"),
     }
 }
 
-fn run_snapshot(pids: &[u32], format: Format) -> Result<u8, Problem> {
+fn run_snapshot(pids: &[u32], format: Format) -> Result<u8> {
     let target = if pids.is_empty() {
         Target::All
     } else {
@@ -92,32 +99,27 @@ fn run_snapshot(pids: &[u32], format: Format) -> Result<u8, Problem> {
         target,
         ..Plan::default()
     };
-    driver::look_once(&plan, Output::new(None, format.into())?)
+    Ok(driver::look_once(&plan, Output::new(None, format.into())?)?)
 }
 
-fn run_replay(file: &Path, format: Format) -> Result<u8, Problem> {
+fn run_replay(file: &Path, format: Format) -> Result<u8> {
     let trace = trace_file::read(file)?;
     if trace.cut {
-        eprintln!(
+        say(format_args!(
             "warning: the trace {} breaks off before the end of the run; what came then is missing",
             file.display()
-        );
+        ));
     }
     replay::replay(&trace, &mut Output::new(None, format.into())?)?;
     Ok(0)
 }
 
-fn run_demo(format: Format) -> Result<u8, Problem> {
-    let own = std::env::current_exe().map_err(|error| {
-        Problem::new(
-            format!("cannot find this program: {error}"),
-            "is /proc mounted?",
-        )
-    })?;
-    eprintln!(
+fn run_demo(format: Format) -> Result<u8> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    say(
         "demo: in a child, one thread makes a pipe, another one forks, the first closes its write \
          end and reads.\ndemo: the forked process keeps its copy for 3 s; this is what pipewatch \
-         says to that:\n"
+         says to that:\n",
     );
     let command = vec![own.into_os_string(), OsString::from("enact")];
     let plan = Plan {
@@ -128,7 +130,7 @@ fn run_demo(format: Format) -> Result<u8, Problem> {
 }
 
 /// Checks what can be checked before anything is loaded.
-fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
+fn plan(options: &cli::Watch) -> Result<Plan> {
     let target = if options.all {
         Target::All
     } else if options.run.is_empty() {
@@ -150,17 +152,12 @@ fn plan(options: &cli::Watch) -> Result<Plan, Problem> {
     })
 }
 
-fn processes(ids: &[u32]) -> Result<Vec<Pid>, Problem> {
+fn processes(ids: &[u32]) -> Result<Vec<Pid>> {
     ids.iter().map(|&id| process(id)).collect()
 }
 
-fn process(id: u32) -> Result<Pid, Problem> {
-    let found = procfs::process_of(id).map_err(|error| {
-        Problem::new(
-            format!("cannot look for process {id}: {error}"),
-            "is /proc mounted?",
-        )
-    })?;
+fn process(id: u32) -> Result<Pid> {
+    let found = procfs::process_of(id).with_context(|| format!("cannot look for process {id}"))?;
     let pid = found.ok_or_else(|| {
         Problem::new(
             format!("there is no process or thread {id}"),
@@ -168,32 +165,24 @@ fn process(id: u32) -> Result<Pid, Problem> {
         )
     })?;
     if pid.0 == std::process::id() {
-        return Err(Problem::new(
-            "pipewatch does not watch itself",
-            "name another process",
-        ));
+        return Err(Problem::new("pipewatch does not watch itself", "name another process").into());
     }
     Ok(pid)
 }
 
-fn watch(plan: Plan, output: Output) -> Result<u8, Problem> {
+fn watch(plan: Plan, output: Output) -> Result<u8> {
     let signals = signals::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| {
-        Problem::new(
-            format!("cannot wait for events: {error}"),
-            "is the limit of open files reached?",
-        )
-    })?;
+    let runtime = runtime.context("cannot wait for events")?;
     match runtime.block_on(driver::watch(plan, output, signals))? {
         Ended::Status(status) => {
             let _ = io::stdout().flush();
             Ok(status)
         }
         Ended::NotStarted(not_started) => {
-            complain(&not_started.problem);
+            complain(&not_started.problem.into());
             Ok(not_started.status)
         }
     }

@@ -20,6 +20,12 @@ use crate::{
     render::{self, Format, Style},
 };
 
+/// Prints a line for people, beside the reports. It is no error, and certainly
+/// no panic, if nobody reads standard error any more.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Width of text that does not go to a terminal.
 const PLAIN_WIDTH: usize = 80;
 
