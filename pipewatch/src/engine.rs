@@ -259,9 +259,14 @@ impl Engine {
                     continue;
                 };
                 // It had been woken, and nobody could write any more: it went
-                // on before it ended.
-                let freed =
-                    gone.woken.is_some() && !self.world.has_writer(gone.wait.sleep.end.pipe);
+                // on before it ended. Not so if its own end took its own copy.
+                let held_itself = gone
+                    .reported
+                    .as_ref()
+                    .is_some_and(|reported| reported.holders.contains(&process));
+                let freed = gone.woken.is_some()
+                    && !held_itself
+                    && !self.world.has_writer(gone.wait.sleep.end.pipe);
                 let outcome = if freed {
                     Outcome::Eof
                 } else {

@@ -113,9 +113,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         Verdict::Leaked => {
             race || maker_gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
         }
-        Verdict::Orphaned => found
-            .iter()
-            .any(|(_, role)| matches!(role, Role::Stray { writer: Some(_) })),
+        Verdict::Orphaned => found.iter().all(is_left_behind),
         Verdict::SelfHeld => found
             .iter()
             .all(|(_, role)| *role == Role::Itself { made: false }),
@@ -230,6 +228,13 @@ fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait
     let (holding, role) = found;
     let relation = evidence.relation(holding.process.pid, wait.actor.process.pid);
     *role == (Role::ExecHeir { prepared: false }) && relation != Relation::Child
+}
+
+/// A program that a gone writer has left behind. A mere fork of that may be a
+/// daemon that answers once it is ready.
+fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
+    let program = holding.via().is_some_and(|via| via.kind == ViaKind::Exec);
+    program && matches!(role, Role::Stray { writer: Some(_) })
 }
 
 /// Since when all has been as it is: the wait, the heirs, and that nobody who

@@ -142,7 +142,19 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         }
         Some(_) | None => {}
     }
-    if slot.via.chain().any(|link| link.kind == ViaKind::Unknown) || made_by.is_none() {
+    // The chain ends where the pipe was made, or at a fork of its maker, which
+    // may have closed its copy by the time that was reported. One that ends
+    // elsewhere began with an act that was not seen, such as a message.
+    let whole = slot
+        .via
+        .chain()
+        .last()
+        .is_some_and(|first| match first.kind {
+            ViaKind::Created | ViaKind::Opened => true,
+            ViaKind::Fork => first.act.map(|act| act.actor.process) == made_by,
+            ViaKind::Exec | ViaKind::Dup | ViaKind::Unknown => false,
+        });
+    if !whole || made_by.is_none() {
         return inferred(holding, wait, evidence);
     }
     if is_reader {

@@ -8,5 +8,5 @@
 5ms     500 read 3
 6ms     501 fork 502
 5000ms  501 exit
-expect by 6250ms: hang, orphaned, fork, certain, reader 500, holders 502
+expect by 6250ms: hang, orphaned, fork, likely, reader 500, holders 502
 silence until 30s
