@@ -97,9 +97,9 @@ pub struct Record {
 }
 
 /// `peer` is a new task made by `task` (`sched_process_fork`: its fd table is
-/// complete and it has not run yet). [`FLAG_THREAD`] if it joined `task`'s
-/// process. If `peer_table` differs from `table`, the table was copied:
-/// [`KIND_ENTRY`] records and one [`KIND_TABLE`] follow.
+/// complete and it has not run yet); a thread if it is of the same process. If
+/// `peer_table` differs from `table`, the table was copied: [`KIND_ENTRY`]
+/// records and one [`KIND_TABLE`] follow.
 pub const KIND_FORK: u16 = 1;
 /// `peer`'s fd table `peer_table` holds `end`: one entry of the walk that a
 /// fork or exec by `task` caused.
@@ -117,8 +117,7 @@ pub const KIND_EXIT: u16 = 5;
 /// pipe or pipe2 succeeded: `end` is the read end, `args` = write end's fd,
 /// write end's `struct file`.
 pub const KIND_CREATE: u16 = 6;
-/// `end.fd` is being closed: by close, or because dup2 and dup3 reuse it
-/// ([`FLAG_REPLACED`]).
+/// `end.fd` is being closed: by close, or because dup2 or dup3 reuses it.
 pub const KIND_CLOSE: u16 = 7;
 /// close_range succeeded: `args` = first, last, flags of the call.
 pub const KIND_CLOSE_RANGE: u16 = 8;
@@ -148,12 +147,8 @@ pub const KIND_ROW_END: u16 = 14;
 /// the pipe it sleeps on.
 pub const KIND_ROW_TASK: u16 = 15;
 
-/// [`KIND_FORK`]: the new task is a thread of the same process.
-pub const FLAG_THREAD: u16 = 1 << 0;
 /// [`KIND_EXIT`]: the last thread, so the process ends.
 pub const FLAG_GROUP: u16 = 1 << 2;
-/// [`KIND_CLOSE`]: the number is about to be reused by dup2 or dup3.
-pub const FLAG_REPLACED: u16 = 1 << 3;
 /// [`KIND_WAKE`]: the waker is exiting (`PF_EXITING`).
 pub const FLAG_EXITING: u16 = 1 << 4;
 /// [`KIND_WAKE`]: the waker is in execve.

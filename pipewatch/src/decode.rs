@@ -2,7 +2,7 @@
 
 use pipewatch_ebpf::abi::{
     self, END_CLOEXEC, END_FIFO, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
-    FLAG_REPLACED, FLAG_SLEEPING, FLAG_STOPPED, FLAG_THREAD, MODE_READ, MODE_WRITE, Record,
+    FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
 };
 use zerocopy::FromBytes as _;
 
@@ -115,11 +115,7 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
     let mut table = TableId(record.table);
     let fact = match record.kind {
         abi::KIND_FORK => Fact::Fork {
-            child: if flag(FLAG_THREAD) {
-                actor.process
-            } else {
-                process(&record.peer)
-            },
+            child: process(&record.peer),
             child_tid: Tid(record.peer.tid),
             child_table: TableId(record.peer_table),
             stack,
@@ -143,10 +139,7 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
             write_file: (arg1 != 0).then_some(FileId(arg1)),
             stack,
         },
-        abi::KIND_CLOSE => Fact::Close {
-            end,
-            replaced: flag(FLAG_REPLACED),
-        },
+        abi::KIND_CLOSE => Fact::Close { end },
         abi::KIND_CLOSE_RANGE => Fact::CloseRange {
             first: fd(arg0),
             last: fd(arg1),

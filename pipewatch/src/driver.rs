@@ -29,7 +29,7 @@ use crate::{
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
-    output::{Output, say},
+    output::{Output, create_private, say},
     problem::Problem,
     procfs,
     rules::Rules,
@@ -211,7 +211,8 @@ impl Session {
         let wall = Wall::new();
         let recorder = plan.record.as_ref().map(|path| {
             let header = Header::new(wall.boot, rules);
-            trace_file::Writer::create(path, &header)
+            let file = create_private(path).map_err(|e| trace_file::cannot_write(path, &e))?;
+            trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {
             host: Host { kernel, wall },
@@ -484,9 +485,7 @@ impl Session {
                 now: clock::now(),
             })?;
         }
-        for arm in self.engine.take_arms() {
-            self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
-        }
+        self.arm();
         Ok(())
     }
 
@@ -511,10 +510,15 @@ impl Session {
             snapshot,
             now: clock::now(),
         })?;
+        self.arm();
+        Ok(())
+    }
+
+    /// Asks the kernel for the wake-ups that the engine wants to hear of.
+    fn arm(&mut self) {
         for arm in self.engine.take_arms() {
             self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
         }
-        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Problem> {

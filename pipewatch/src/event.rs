@@ -203,12 +203,10 @@ pub enum Fact {
         /// Where in the program, if known.
         stack: Option<StackId>,
     },
-    /// The actor closes a descriptor.
+    /// The actor closes a descriptor, or duplicates another one onto its number.
     Close {
         /// What it was.
         end: End,
-        /// By duplicating another descriptor onto its number.
-        replaced: bool,
     },
     /// The actor closed a range of descriptors, or marked them close-on-exec.
     CloseRange {

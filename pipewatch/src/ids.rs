@@ -60,11 +60,6 @@ impl Ktime {
     pub fn after(self, nanoseconds: u64) -> Self {
         Self(self.0.saturating_add(nanoseconds))
     }
-
-    /// The moment `nanoseconds` earlier.
-    pub fn before(self, nanoseconds: u64) -> Self {
-        Self(self.0.saturating_sub(nanoseconds))
-    }
 }
 
 /// A process. Its start time keeps it apart from a later process with the

@@ -1,7 +1,7 @@
 //! Where reports go.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Write},
     os::{fd::AsFd as _, fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::Path,
@@ -24,6 +24,21 @@ use crate::{
 /// no panic, if nobody reads standard error any more.
 pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Creates a file for what command lines are written to, which may hold secrets.
+///
+/// # Errors
+///
+/// As for any file that is created.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Width of text that does not go to a terminal.
@@ -79,13 +94,7 @@ impl Output {
                 closed: false,
             });
         };
-        // Command lines may hold secrets.
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path);
+        let file = create_private(path);
         let file = file.map_err(|error| {
             Problem::new(
                 format!("cannot write reports to {}: {error}", path.display()),

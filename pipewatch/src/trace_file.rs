@@ -3,9 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -84,20 +83,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a trace.
+    /// Begins a trace in a new file.
     ///
     /// # Errors
     ///
-    /// The file cannot be created or written.
-    pub fn create(path: &Path, header: &Header) -> Result<Self, Problem> {
-        // A trace holds command lines.
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path);
-        let file = file.map_err(|error| cannot_write(path, &error))?;
+    /// The file cannot be written.
+    pub fn new(path: &Path, file: File, header: &Header) -> Result<Self, Problem> {
         let mut writer = Self {
             path: path.to_owned(),
             to: BufWriter::new(file),
@@ -140,7 +131,8 @@ impl Writer {
     }
 }
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
+/// A trace that cannot be created or written.
+pub fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
         format!("cannot write the trace {}: {error}", path.display()),
         "name a file in a folder that exists, is writable and has space left",

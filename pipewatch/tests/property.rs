@@ -527,7 +527,7 @@ fn fact() -> impl Strategy<Value = Fact> {
             write_file,
             stack,
         }),
-        (end(), yes()).prop_map(|(end, replaced)| Fact::Close { end, replaced }),
+        end().prop_map(|end| Fact::Close { end }),
         (fd(), fd(), yes()).prop_map(|(first, last, mark_only)| Fact::CloseRange {
             first,
             last,

@@ -98,7 +98,7 @@ fn actor(pid: u32, tid: u32, comm: &str) -> Actor {
 /// An act so many milliseconds before the wait, with the stack of that number.
 fn before(milliseconds: u64, actor: Actor, stack: Option<u32>) -> Act {
     Act {
-        time: WAIT.before(milliseconds * MS),
+        time: Ktime(WAIT.0 - milliseconds * MS),
         actor,
         stack: stack.map(StackId),
     }
@@ -151,7 +151,7 @@ fn race() -> (Vec<Report>, Outside) {
     let hang = race_hang();
     let reports = vec![
         Report::Started(Started {
-            time: WAIT.before(20 * SECOND),
+            time: Ktime(WAIT.0 - 20 * SECOND),
             version: "0.1.0".into(),
             kernel: "6.18.5".into(),
             arch: "x86_64".into(),
@@ -440,7 +440,7 @@ fn waiting() -> (Vec<Report>, Outside) {
         ..race_hang()
     };
     let started = Report::Started(Started {
-        time: WAIT.before(SECOND),
+        time: Ktime(WAIT.0 - SECOND),
         version: "0.1.0".into(),
         kernel: "6.18.5".into(),
         arch: "x86_64".into(),

@@ -5,9 +5,7 @@
 use aya_ebpf::{
     EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext,
 };
-use pipewatch_ebpf::abi::{
-    FLAG_REPLACED, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD,
-};
+use pipewatch_ebpf::abi::{KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD};
 
 use crate::{
     emit::{record, send, stack},
@@ -139,7 +137,6 @@ fn replaced(ctx: &TracePointContext) -> u32 {
     }
     if let Some(end) = end_at(record.table, new) {
         record.end = end;
-        record.flags = FLAG_REPLACED;
         send(&record);
     }
     0

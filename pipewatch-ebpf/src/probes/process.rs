@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, TracePointContext},
 };
 use pipewatch_ebpf::{
-    abi::{FLAG_GROUP, FLAG_THREAD, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_UNSHARE, Record},
+    abi::{FLAG_GROUP, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_UNSHARE, Record},
     offsets::{SIGNAL_LIVE, TASK_FILES, TASK_SIGNAL},
 };
 
@@ -44,9 +44,7 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     by_current(&mut record);
     record.peer = child_id;
     record.peer_table = files;
-    if parent_id.tgid == child_id.tgid {
-        record.flags = FLAG_THREAD;
-    } else {
+    if parent_id.tgid != child_id.tgid {
         watch(child_id.tgid, child_id.start);
         record.stack = stack(&ctx);
     }

@@ -114,6 +114,7 @@ impl Kernel {
             .override_global("VERBOSE", &flag(options.verbose), true)
             .load(OBJECT)
             .map_err(|error| explain_load(&error))?;
+        programs::attach(&mut ebpf, &btf, options.probes)?;
         let kernel = Self {
             options,
             ring: map(&mut ebpf, "EVENTS")?,
@@ -124,15 +125,9 @@ impl Kernel {
             stacks: map(&mut ebpf, "STACKS")?,
             ebpf,
         };
-        let kernel = kernel.attached(&btf)?;
         drop(btf);
         give_memory_back();
         Ok(kernel)
-    }
-
-    fn attached(mut self, btf: &Btf) -> Result<Self, Problem> {
-        programs::attach(&mut self.ebpf, btf, self.options.probes)?;
-        Ok(self)
     }
 
     /// The object's programs, to be logged by whoever debugs pipewatch.
@@ -250,9 +245,7 @@ impl Kernel {
 
     fn iterate(&mut self, name: &str) -> Result<Vec<Record>, Problem> {
         let failed = |error: &dyn std::error::Error| unexpected(&format!("run {name}"), error);
-        let program = PROGRAMS.iter().find(|program| program.name == name);
-        let program = program.ok_or_else(|| failed(&decode::Unreadable::Kind(0)))?;
-        let iter: &mut Iter = programs::typed(&mut self.ebpf, program).map_err(|e| failed(&e))?;
+        let iter: &mut Iter = programs::typed(&mut self.ebpf, name).map_err(|e| failed(&e))?;
         let link = iter.attach().map_err(|error| failed(&error))?;
         let link = iter.take_link(link).map_err(|error| failed(&error))?;
         let mut file = link.into_file().map_err(|error| failed(&error))?;

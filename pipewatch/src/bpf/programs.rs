@@ -143,29 +143,29 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, probes: bool) -> Result<(), Pro
 
 fn attach_one(ebpf: &mut Ebpf, btf: &Btf, program: &Program) -> Result<(), Problem> {
     let attached = match program.attach {
-        Attach::Typed(name) => typed::<BtfTracePoint>(ebpf, program).and_then(|typed| {
+        Attach::Typed(name) => typed::<BtfTracePoint>(ebpf, program.name).and_then(|typed| {
             typed.load(name, btf)?;
             typed.attach().map(drop)
         }),
-        Attach::Call(name) => typed::<TracePoint>(ebpf, program).and_then(|typed| {
+        Attach::Call(name) => typed::<TracePoint>(ebpf, program.name).and_then(|typed| {
             typed.load()?;
             typed.attach("syscalls", name).map(drop)
         }),
         Attach::Iterator(kind) => {
-            typed::<Iter>(ebpf, program).and_then(|typed| typed.load(kind, btf))
+            typed::<Iter>(ebpf, program.name).and_then(|typed| typed.load(kind, btf))
         }
     };
     attached.map_err(|error| explain(program, &error))
 }
 
 /// The program as the type its section says it has.
-pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, program: &Program) -> Result<&'a mut T, ProgramError>
+pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
 where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
-    ebpf.program_mut(program.name)
+    ebpf.program_mut(name)
         .ok_or_else(|| ProgramError::InvalidName {
-            name: program.name.to_owned(),
+            name: name.to_owned(),
         })?
         .try_into()
 }

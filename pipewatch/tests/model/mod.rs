@@ -632,13 +632,7 @@ impl Kernel {
     pub fn close(&mut self, by: Tid, fd: Fd) -> Done {
         let actor = self.act(by)?;
         let (_, end) = self.descriptor(by, fd)?;
-        self.emit(
-            by,
-            Fact::Close {
-                end,
-                replaced: false,
-            },
-        );
+        self.emit(by, Fact::Close { end });
         let closed = self.remove(by, fd);
         self.release(closed, actor, Doing::Call);
         Ok(())
@@ -683,13 +677,7 @@ impl Kernel {
     /// The descriptor that a duplicate is about to replace.
     fn replace(&mut self, by: Tid, fd: Fd) -> Vec<Descriptor> {
         if let Some(end) = self.end(self.threads[&by].table, fd) {
-            self.emit(
-                by,
-                Fact::Close {
-                    end,
-                    replaced: true,
-                },
-            );
+            self.emit(by, Fact::Close { end });
         }
         self.remove(by, fd)
     }

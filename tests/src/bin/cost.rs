@@ -20,12 +20,14 @@ enum Attached {
     Nothing,
     Other,
     This,
+    ThisWithoutStacks,
 }
 
-const SETUPS: [(Attached, &str); 3] = [
+const SETUPS: [(Attached, &str); 4] = [
     (Attached::Nothing, "nothing attached"),
     (Attached::Other, "another process watched"),
     (Attached::This, "this process watched"),
+    (Attached::ThisWithoutStacks, "the same with --stacks off"),
 ];
 
 /// An operation, and how often to do it in a round.
@@ -46,10 +48,14 @@ fn main() -> io::Result<()> {
             let mut sleep = Command::new("sleep");
             sleep.arg("600");
             let other = Program::start(sleep);
+            let own = std::process::id().to_string();
             let watcher = match attached {
                 Attached::Nothing => None,
                 Attached::Other => Some(Watcher::of(&other, &[])),
-                Attached::This => Some(Watcher::start(&["-p", &std::process::id().to_string()])),
+                Attached::This => Some(Watcher::start(&["-p", &own])),
+                Attached::ThisWithoutStacks => {
+                    Some(Watcher::start(&["-p", &own, "--stacks", "off"]))
+                }
             };
             pin(true);
             for (operation, (_, times, run)) in OPERATIONS.iter().enumerate() {
@@ -66,7 +72,7 @@ fn main() -> io::Result<()> {
         "| operation | {} |",
         SETUPS.map(|(_, name)| name).join(" | ")
     );
-    println!("|---|---|---|---|");
+    println!("|---|---|---|---|---|");
     for (operation, (name, ..)) in OPERATIONS.iter().enumerate() {
         let mut medians = samples
             .iter_mut()
