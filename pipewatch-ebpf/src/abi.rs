@@ -29,7 +29,8 @@ pub struct Task {
     pub start: u64,
 }
 
-/// One descriptor that refers to a pipe or FIFO.
+/// One descriptor that refers to a pipe, a FIFO or one end of a pair of UNIX
+/// sockets.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -38,20 +39,21 @@ pub struct End {
     /// Address of the `struct file`: the open file description's identity,
     /// equal for all descriptors made from it by dup or fork.
     pub file: u64,
-    /// Address of the `struct pipe_inode_info`.
+    /// Address of the `struct pipe_inode_info`, or of the `struct sock`.
     pub pipe: u64,
-    /// Inode number of the pipe or FIFO.
+    /// Inode number of the pipe, FIFO or socket.
     pub inode: u64,
     /// Device of that inode (`super_block.s_dev`, the kernel's encoding).
     pub dev: u32,
     /// `pipe->head`: how many buffers have ever been filled. An unchanged value
-    /// means that nobody has started a new buffer in between.
+    /// means that nobody has started a new buffer in between. Of a socket: the
+    /// inode number of its peer, 0 if that is closed.
     pub head: u32,
     /// Descriptor number.
     pub fd: u32,
     /// [`MODE_READ`] and [`MODE_WRITE`].
     pub mode: u16,
-    /// [`END_CLOEXEC`], [`END_FIFO`].
+    /// [`END_CLOEXEC`], [`END_FIFO`], [`END_SOCKET`].
     pub flags: u16,
 }
 
@@ -63,6 +65,9 @@ pub const MODE_WRITE: u16 = 2;
 pub const END_CLOEXEC: u16 = 1;
 /// [`End::flags`]: a named FIFO, not an anonymous pipe.
 pub const END_FIFO: u16 = 2;
+/// [`End::flags`]: one end of a connected pair of UNIX sockets without
+/// addresses, as socketpair makes it, of a type that has an end of file.
+pub const END_SOCKET: u16 = 4;
 
 /// What a probe or an iterator saw.
 #[repr(C)]
@@ -114,8 +119,8 @@ pub const KIND_EXEC: u16 = 4;
 /// `task` ends (`sched_process_exit`, its descriptors are still open).
 /// [`FLAG_GROUP`] if it is the last thread of its process.
 pub const KIND_EXIT: u16 = 5;
-/// pipe or pipe2 succeeded: `end` is the read end, `args` = write end's fd,
-/// write end's `struct file`.
+/// pipe, pipe2 or socketpair succeeded: `end` is the read end or the first
+/// socket, `args` = fd and `struct file` of the other one.
 pub const KIND_CREATE: u16 = 6;
 /// `end.fd` is being closed: by close, or because dup2 or dup3 reuses it.
 pub const KIND_CLOSE: u16 = 7;
@@ -134,10 +139,13 @@ pub const KIND_UNSHARE: u16 = 11;
 pub const KIND_SLEEP: u16 = 12;
 /// The armed sleeper `task` is being woken, by `peer` (named `comm`).
 /// [`FLAG_EXITING`], [`FLAG_EXECING`], [`FLAG_KERNEL`] tell what the waker was
-/// doing. `args` = `pipe->writers`, `head`, `tail`, `nvcsw` of the sleep.
+/// doing. `args` = `pipe->writers`, `head`, `tail`, `nvcsw` of the sleep; of a
+/// socket: whether its peer can write, how much is in its queue, 0, `nvcsw`.
 pub const KIND_WAKE: u16 = 13;
 /// Row of `iter/task_file`: `task`'s table holds `end`. `args` =
-/// `pipe->readers`, `writers`, `head`, `tail`.
+/// `pipe->readers`, `writers`, `head`, `tail`. Of a socket: whether its peer can
+/// still be written to by it, whether it can by its peer, how much its own
+/// queue holds, how much the peer's.
 pub const KIND_ROW_END: u16 = 14;
 /// Row of `iter/task`: a thread. `peer` = its parent process (`real_parent`),
 /// `time` = when it last got a CPU (`sched_info.last_arrival`, the scheduler's
@@ -178,10 +186,12 @@ pub const COUNTERS: u32 = 3;
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Armed {
-    /// Address of the `struct pipe_inode_info` it sleeps on.
+    /// Address of the `struct pipe_inode_info` or `struct sock` it sleeps on.
     pub pipe: u64,
     /// The sleep's `nvcsw`, handed back in [`KIND_WAKE`].
     pub nvcsw: u64,
+    /// 1: `pipe` is a socket.
+    pub socket: u64,
 }
 
 const _: () = assert!(size_of::<Task>() == 16);

@@ -1,15 +1,17 @@
-//! From a descriptor to the pipe it refers to.
+//! From a descriptor to the pipe or pair of sockets it refers to.
 
 use pipewatch_ebpf::{
-    abi::{END_CLOEXEC, END_FIFO, End, MODE_READ, MODE_WRITE},
+    abi::{END_CLOEXEC, END_FIFO, END_SOCKET, End, MODE_READ, MODE_WRITE},
     offsets::{
-        FDT_CLOEXEC, FDT_FD, FDT_MAX, FILE_INODE, FILE_MODE, INODE_INO, INODE_MODE, INODE_PIPE,
-        INODE_SB, PIPE_HEAD, SB_DEV, SB_MAGIC,
+        ABSENT, FDT_CLOEXEC, FDT_FD, FDT_MAX, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO,
+        INODE_MODE, INODE_PIPE, INODE_SB, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV,
+        SB_MAGIC, SOCK_FAMILY, SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE, SOCKET_SK,
+        SOCKET_TYPE, UNIX_ADDRESS, UNIX_PEER,
     },
 };
 
 use crate::{
-    kernel::{Ptr, probe, probe_at},
+    kernel::{Ptr, offset, probe, probe_at},
     task::fdt_of,
 };
 
@@ -20,8 +22,17 @@ pub const S_IFIFO: u16 = 0o010_000;
 /// `PIPEFS_MAGIC` of `include/uapi/linux/magic.h`.
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
-/// The pipe end that descriptor `fd` of the table `files` refers to, if it is
-/// a pipe or FIFO.
+/// A socket.
+pub const S_IFSOCK: u16 = 0o140_000;
+/// `SOCKFS_MAGIC`.
+const SOCKFS_MAGIC: u64 = 0x534f_434b;
+const AF_UNIX: u16 = 1;
+const SOCK_STREAM: u16 = 1;
+const SOCK_SEQPACKET: u16 = 5;
+/// `RCV_SHUTDOWN` of `include/net/sock.h`: what is read ends here.
+const RCV_SHUTDOWN: u8 = 1;
+
+/// The end that descriptor `fd` of the table `files` refers to, if it is one.
 #[inline(always)]
 pub fn end_at(files: u64, fd: u32) -> Option<End> {
     let file = file_at(files, fd)?;
@@ -40,33 +51,90 @@ pub fn file_at(files: u64, fd: u32) -> Option<u64> {
     (file != 0).then_some(file)
 }
 
-/// The pipe end behind `file`, which descriptor `fd` of the table `fdt` refers
-/// to, if it is a pipe or FIFO.
+/// The end behind `file`, which descriptor `fd` of the table `fdt` refers to,
+/// if it is a pipe, a FIFO or one end of a pair of sockets.
 #[inline(always)]
 pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
     let inode: u64 = probe(file as Ptr, FILE_INODE);
     let inode = inode as Ptr;
-    if probe::<u16>(inode, INODE_MODE) & S_IFMT != S_IFIFO {
+    let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
+    let mut end = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
+        S_IFIFO => {
+            let pipe: u64 = probe(inode, INODE_PIPE);
+            let anonymous = probe::<u64>(superblock, SB_MAGIC) == PIPEFS_MAGIC;
+            End {
+                pipe,
+                head: probe(pipe as Ptr, PIPE_HEAD),
+                flags: if anonymous { 0 } else { END_FIFO },
+                ..End::default()
+            }
+        }
+        S_IFSOCK if probe::<u64>(superblock, SB_MAGIC) == SOCKFS_MAGIC => paired(file)?,
+        _ => return None,
+    };
+    let cloexec = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
+    if probe_at::<u64>(cloexec as *const u64) >> (fd % 64) & 1 == 1 {
+        end.flags |= END_CLOEXEC;
+    }
+    end.file = file;
+    end.inode = probe(inode, INODE_INO);
+    end.dev = probe(superblock, SB_DEV);
+    end.fd = fd;
+    end.mode = probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE);
+    Some(end)
+}
+
+/// The socket of `file`, if it is one of a pair: neither it nor its peer has an
+/// address, which every socket has that was connected to by one.
+#[inline(always)]
+fn paired(file: u64) -> Option<End> {
+    if offset(UNIX_PEER) == ABSENT as usize {
         return None;
     }
-    let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
-    let pipe: u64 = probe(inode, INODE_PIPE);
-    let cloexec = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
-    let mut flags = 0;
-    if probe_at::<u64>(cloexec as *const u64) >> (fd % 64) & 1 == 1 {
-        flags |= END_CLOEXEC;
+    let socket = probe::<u64>(file as Ptr, FILE_PRIVATE) as Ptr;
+    if !matches!(probe(socket, SOCKET_TYPE), SOCK_STREAM | SOCK_SEQPACKET) {
+        return None;
     }
-    if probe::<u64>(superblock, SB_MAGIC) != PIPEFS_MAGIC {
-        flags |= END_FIFO;
+    let sock: u64 = probe(socket, SOCKET_SK);
+    if probe::<u16>(sock as Ptr, SOCK_FAMILY) != AF_UNIX {
+        return None;
     }
+    let peer = probe::<u64>(sock as Ptr, UNIX_PEER) as Ptr;
+    let address = probe::<u64>(sock as Ptr, UNIX_ADDRESS);
+    if peer.is_null() || address != 0 || probe::<u64>(peer, UNIX_ADDRESS) != 0 {
+        return None;
+    }
+    // A peer that is closed has no socket any more, and so no inode.
+    let other: u64 = probe(peer, SOCK_SOCKET);
+    let head = if other == 0 {
+        0
+    } else {
+        probe::<u64>((other + offset(SOCKET_INODE) as u64) as Ptr, INODE_INO) as u32
+    };
     Some(End {
-        file,
-        pipe,
-        inode: probe(inode, INODE_INO),
-        dev: probe(superblock, SB_DEV),
-        head: probe(pipe as Ptr, PIPE_HEAD),
-        fd,
-        mode: probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
-        flags,
+        pipe: sock,
+        head,
+        flags: END_SOCKET,
+        ..End::default()
     })
+}
+
+/// What a row or a wake-up tells of the channel behind `pipe`, which is a
+/// `struct sock` if `socket`: see `KIND_ROW_END`.
+#[inline(always)]
+pub fn state_of(pipe: u64, socket: bool) -> [u64; 4] {
+    let pipe = pipe as Ptr;
+    if socket {
+        let peer = probe::<u64>(pipe, UNIX_PEER) as Ptr;
+        let open = |sock| u64::from(probe::<u8>(sock, SOCK_SHUTDOWN) & RCV_SHUTDOWN == 0);
+        let queued = |sock| u64::from(probe::<u32>(sock, SOCK_QUEUE));
+        [open(peer), open(pipe), queued(pipe), queued(peer)]
+    } else {
+        [
+            u64::from(probe::<u32>(pipe, PIPE_READERS)),
+            u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
+            u64::from(probe::<u32>(pipe, PIPE_HEAD)),
+            u64::from(probe::<u32>(pipe, PIPE_TAIL)),
+        ]
+    }
 }

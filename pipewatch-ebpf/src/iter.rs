@@ -5,17 +5,16 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use pipewatch_ebpf::{
-    abi::{FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record},
-    offsets::{
-        FILE_INODE, INODE_MODE, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, TASK_ARRIVAL,
-        TASK_NVCSW, TASK_PARENT,
+    abi::{
+        END_SOCKET, FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record,
     },
+    offsets::{FILE_INODE, INODE_MODE, TASK_ARRIVAL, TASK_NVCSW, TASK_PARENT},
 };
 
 use crate::{
     emit::record,
-    file::{S_IFIFO, S_IFMT, end_at, end_of},
-    kernel::{Ptr, load, probe},
+    file::{S_IFIFO, S_IFMT, S_IFSOCK, end_at, end_of, state_of},
+    kernel::{Ptr, load},
     probes::is_read,
     task::{INTERRUPTIBLE, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state, syscall_of},
 };
@@ -43,7 +42,8 @@ unsafe fn write(ctx: Ptr, record: &Record) {
     }
 }
 
-/// Every descriptor of the host that refers to a pipe or FIFO. The kernel
+/// Every descriptor of the host that refers to a pipe, a FIFO or one end of a
+/// pair of sockets. The kernel
 /// visits each fd table once per process, and once for each thread that has a
 /// table of its own.
 #[unsafe(no_mangle)]
@@ -56,7 +56,7 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
             return 0;
         }
         let inode: Ptr = load(file, FILE_INODE);
-        if load::<u16>(inode, INODE_MODE) & S_IFMT != S_IFIFO {
+        if !matches!(load::<u16>(inode, INODE_MODE) & S_IFMT, S_IFIFO | S_IFSOCK) {
             return 0;
         }
         let fd: u32 = core::ptr::read_volatile(ctx.add(16).cast());
@@ -66,13 +66,7 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
             return 0;
         };
         record.end = end;
-        let pipe = end.pipe as Ptr;
-        record.args = [
-            u64::from(probe::<u32>(pipe, PIPE_READERS)),
-            u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
-            u64::from(probe::<u32>(pipe, PIPE_HEAD)),
-            u64::from(probe::<u32>(pipe, PIPE_TAIL)),
-        ];
+        record.args = state_of(end.pipe, end.flags & END_SOCKET != 0);
         write(ctx, &record);
     }
     0

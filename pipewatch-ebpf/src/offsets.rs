@@ -75,10 +75,23 @@ fields! {
     PIPE_TAIL = "pipe_inode_info" "tail";
     PIPE_READERS = "pipe_inode_info" "readers";
     PIPE_WRITERS = "pipe_inode_info" "writers";
+    FILE_PRIVATE = "file" "private_data";
+    SOCKET_TYPE = "socket" "type";
+    SOCKET_SK = "socket" "sk";
+    SOCKET_INODE = "socket_alloc" "vfs_inode";
+    SOCK_FAMILY = "sock" "__sk_common.skc_family";
+    SOCK_SHUTDOWN = "sock" "sk_shutdown";
+    SOCK_QUEUE = "sock" "sk_receive_queue.qlen";
+    SOCK_SOCKET = "sock" "sk_socket";
+    /// Absent if UNIX sockets are a module.
+    UNIX_PEER = "unix_sock" "peer" optional;
+    /// As above.
+    UNIX_ADDRESS = "unix_sock" "addr" optional;
     REGS_NR = "pt_regs" "orig_ax";
     REGS_ARG0 = "pt_regs" "di";
     REGS_ARG1 = "pt_regs" "si";
     REGS_ARG2 = "pt_regs" "dx";
+    REGS_ARG3 = "pt_regs" "r10";
 }
 
 /// Number of members.
@@ -91,10 +104,25 @@ pub mod syscalls {
     pub const READ: usize = 0;
     /// `readv`.
     pub const READV: usize = 1;
+    /// `preadv2`, which reads a pipe if it is given no offset.
+    pub const PREADV2: usize = 2;
+    /// `recvfrom`.
+    pub const RECVFROM: usize = 3;
+    /// `recvmsg`.
+    pub const RECVMSG: usize = 4;
+    /// `recvmmsg`.
+    pub const RECVMMSG: usize = 5;
+    /// `splice`.
+    pub const SPLICE: usize = 6;
+    /// `tee`.
+    pub const TEE: usize = 7;
+    /// How many calls there are that sleep in a read of their first argument;
+    /// their indexes come first.
+    pub const READS: usize = 8;
     /// `execve`.
-    pub const EXECVE: usize = 2;
+    pub const EXECVE: usize = 8;
     /// `execveat`.
-    pub const EXECVEAT: usize = 3;
+    pub const EXECVEAT: usize = 9;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 10;
 }

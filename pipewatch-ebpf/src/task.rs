@@ -7,8 +7,9 @@ use aya_ebpf::helpers::{
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
-        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_NR, TASK_COMM, TASK_FILES,
-        TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_STATE_OLD, TASK_TGID,
+        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_NR, TASK_COMM,
+        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_STATE_OLD,
+        TASK_TGID,
     },
 };
 
@@ -141,8 +142,8 @@ pub unsafe fn state(task: Ptr) -> u32 {
 pub struct Syscall {
     /// Number; meaningless unless the task is in a system call.
     pub nr: u64,
-    /// First three arguments.
-    pub args: [u64; 3],
+    /// First four arguments.
+    pub args: [u64; 4],
 }
 
 /// The system call a task is in, from the registers saved at kernel entry.
@@ -166,6 +167,7 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
                 load(regs, REGS_ARG0),
                 load(regs, REGS_ARG1),
                 load(regs, REGS_ARG2),
+                load(regs, REGS_ARG3),
             ],
         }
     }

@@ -1,14 +1,15 @@
 //! From the kernel side's bytes to the vocabulary of facts.
 
 use pipewatch_ebpf::abi::{
-    self, END_CLOEXEC, END_FIFO, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
+    self, END_CLOEXEC, END_FIFO, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
     FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
 };
 use zerocopy::FromBytes as _;
 
 use crate::{
     event::{
-        Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Multiplexed, Sleep, TaskRow, WaitFor,
+        Actor, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Multiplexed, Sleep, TaskRow,
+        WaitFor,
     },
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
 };
@@ -32,8 +33,14 @@ pub enum Unreadable {
 pub struct CallNumbers {
     /// `read`.
     pub read: u64,
-    /// `readv`.
-    pub readv: u64,
+    /// `readv` and `preadv2`.
+    pub readv: [u64; 2],
+    /// `recvfrom`, `recvmsg` and `recvmmsg`.
+    pub recv: [u64; 3],
+    /// `splice`.
+    pub splice: u64,
+    /// `tee`.
+    pub tee: u64,
     /// `wait4`, which waitpid is.
     pub wait4: u64,
     /// `waitid`.
@@ -44,14 +51,22 @@ pub struct CallNumbers {
     pub select: [u64; 2],
     /// `epoll_wait`, `epoll_pwait` and `epoll_pwait2`.
     pub epoll: [u64; 3],
+    /// `io_uring_enter`.
+    pub io_uring: u64,
 }
 
 impl CallNumbers {
     fn call(self, number: u64) -> Option<Call> {
         if number == self.read {
             Some(Call::Read)
-        } else if number == self.readv {
+        } else if self.readv.contains(&number) {
             Some(Call::Readv)
+        } else if self.recv.contains(&number) {
+            Some(Call::Recv)
+        } else if number == self.splice {
+            Some(Call::Splice)
+        } else if number == self.tee {
+            Some(Call::Tee)
         } else {
             None
         }
@@ -69,6 +84,8 @@ impl CallNumbers {
             (Call::Select, arg1, arg0)
         } else if self.epoll.contains(&number) {
             (Call::Epoll, arg0, 0)
+        } else if number == self.io_uring {
+            (Call::IoUring, arg0, 0)
         } else {
             return None;
         };
@@ -187,7 +204,7 @@ pub fn sleep(record: &Record, calls: CallNumbers) -> Result<(Actor, TableId, Sle
     };
     let sleep = Sleep {
         since: Ktime(record.time),
-        end: end(&record.end),
+        end: read_end(&record.end),
         call,
         nvcsw: record.args[0],
         stack: stack(record.stack),
@@ -219,7 +236,7 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
         waits_for: calls.waits_for(record.args).filter(|_| asleep),
         sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
             since: Ktime(record.time),
-            end: end(&record.end),
+            end: read_end(&record.end),
             call,
             nvcsw,
             stack: None,
@@ -227,19 +244,28 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
     })
 }
 
-/// A row of the iterator over fd tables.
-pub fn end_row(record: &Record) -> Result<EndRow, Unreadable> {
+/// A row of the iterator over fd tables: what it tells of each channel.
+pub fn end_rows(record: &Record) -> Result<impl Iterator<Item = EndRow> + use<>, Unreadable> {
     if record.kind != abi::KIND_ROW_END {
         return Err(Unreadable::Kind(record.kind));
     }
-    let [_readers, writers, head, tail] = record.args;
-    Ok(EndRow {
-        actor: actor(&record.task, record.comm),
-        table: TableId(record.table),
-        end: end(&record.end),
-        writers: writers as u32,
-        buffered: head != tail,
-    })
+    let [peer_writers, writers, head, tail] = record.args;
+    let (actor, table) = (actor(&record.task, record.comm), TableId(record.table));
+    let socket = record.end.flags & END_SOCKET != 0;
+    Ok(end(&record.end).by_channel().map(move |end| {
+        let (writers, buffered) = match (socket, end.mode.write) {
+            (false, _) => (writers, head != tail),
+            (true, false) => (writers, head != 0),
+            (true, true) => (peer_writers, tail != 0),
+        };
+        EndRow {
+            actor,
+            table,
+            end,
+            writers: writers as u32,
+            buffered,
+        }
+    }))
 }
 
 fn process(task: &abi::Task) -> ProcKey {
@@ -266,7 +292,27 @@ fn stack(id: i32) -> Option<StackId> {
     u32::try_from(id).ok().map(StackId)
 }
 
+/// The end as that of the channel it reads.
+fn read_end(record: &abi::End) -> End {
+    let end = end(record);
+    end.by_channel().next().unwrap_or(end)
+}
+
 fn end(end: &abi::End) -> End {
+    let flag = |bit| end.flags & bit != 0;
+    let kind = if flag(END_SOCKET) {
+        let inode = u64::from(end.head);
+        Kind::Socketpair {
+            peer: (inode != 0).then_some(PipeId {
+                dev: end.dev,
+                inode,
+            }),
+        }
+    } else if flag(END_FIFO) {
+        Kind::Fifo
+    } else {
+        Kind::Pipe
+    };
     End {
         fd: Fd(end.fd),
         pipe: PipeId {
@@ -279,8 +325,8 @@ fn end(end: &abi::End) -> End {
             read: end.mode & MODE_READ != 0,
             write: end.mode & MODE_WRITE != 0,
         },
-        cloexec: end.flags & END_CLOEXEC != 0,
-        fifo: end.flags & END_FIFO != 0,
-        head: end.head,
+        cloexec: flag(END_CLOEXEC),
+        kind,
+        head: (!flag(END_SOCKET)).then_some(end.head),
     }
 }

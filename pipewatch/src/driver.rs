@@ -22,7 +22,7 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Snapshot, TaskRow},
+    event::{Kind, Snapshot, TaskRow},
     finding::{
         Confidence, Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally,
     },
@@ -517,7 +517,7 @@ impl Session {
     /// Asks the kernel for the wake-ups that the engine wants to hear of.
     fn arm(&mut self) {
         for arm in self.engine.take_arms() {
-            self.host.kernel.arm(arm.tid, arm.pipe, arm.nvcsw);
+            self.host.kernel.arm(arm);
         }
     }
 
@@ -584,7 +584,7 @@ impl Session {
         }
         let fd = hang.reader.fd;
         match self.host.path(reader, fd) {
-            Some(path) if hang.channel.fifo => self.record(|_| Entry::Path {
+            Some(path) if hang.channel.kind == Kind::Fifo => self.record(|_| Entry::Path {
                 process: reader,
                 fd,
                 path,

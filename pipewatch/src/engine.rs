@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Call, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
+    event::{Actor, Arm, Doing, Event, Fact, Kind, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
     ids::{Ktime, PipeId, ProcKey, TableId, Tid},
     input::Input,
@@ -33,17 +33,6 @@ const UNSEEN: u64 = 600 * MS;
 const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
-
-/// A sleeper whose wake-up the kernel is to report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arm {
-    /// The thread.
-    pub tid: Tid,
-    /// Address of the pipe.
-    pub pipe: u64,
-    /// The sleep, to be handed back.
-    pub nvcsw: u64,
-}
 
 /// What was reported of a wait.
 #[derive(Clone, Debug)]
@@ -94,6 +83,7 @@ impl Tracked {
         Arm {
             tid: self.wait.actor.tid,
             pipe: self.wait.sleep.end.address,
+            socket: matches!(self.wait.sleep.end.kind, Kind::Socketpair { .. }),
             nvcsw: self.wait.sleep.nvcsw,
         }
     }
@@ -237,7 +227,7 @@ impl Engine {
     fn ended(&mut self, event: &Event, last: bool) -> Vec<Finding> {
         let Actor { process, tid, .. } = event.actor;
         let over = |wait: &Wait| {
-            let whole = wait.sleep.call == Call::Epoll;
+            let whole = wait.sleep.call.is_of_process();
             wait.actor.process == process && if whole { last } else { wait.actor.tid == tid }
         };
         // Waits go by the thread, or by the leader of its process.
@@ -286,7 +276,7 @@ impl Engine {
     /// A watched thread waits for a pipe among others. May be told of the same
     /// wait many times; it lasts, though the thread wakes up now and then.
     fn polling(&mut self, actor: Actor, table: TableId, sleep: Sleep, now: Ktime) {
-        let whole = sleep.call == Call::Epoll;
+        let whole = sleep.call.is_of_process();
         let tid = if whole {
             Tid(actor.process.pid.0)
         } else {
@@ -305,7 +295,10 @@ impl Engine {
                 ..last.sleep
             };
             tracked.seen = now;
-            if (tracked.reported.is_some() || tracked.suspect) && tracked.armed.is_none() {
+            // Sockets do not count what is written, so their wake-ups must tell.
+            let wanted =
+                tracked.reported.is_some() || tracked.suspect || sleep.end.head.is_none();
+            if wanted && tracked.armed.is_none() {
                 self.arms.push(tracked.arm());
             }
             return;
@@ -321,6 +314,9 @@ impl Engine {
             look.max(now),
         );
         tracked.seen = now;
+        if sleep.end.head.is_none() {
+            self.arms.push(tracked.arm());
+        }
         self.waits.insert(key, tracked);
     }
 
@@ -349,8 +345,8 @@ impl Engine {
                 return;
             }
         }
-        if let Some(pipe) = self.world.pipe_mut(pipe) {
-            pipe.see_head(sleep.end.head);
+        if let (Some(pipe), Some(head)) = (self.world.pipe_mut(pipe), sleep.end.head) {
+            pipe.see_head(head);
         }
         let lead = LEAD.min(self.rules.threshold / 2);
         let look = sleep.since.after(self.rules.threshold - lead);
@@ -414,7 +410,7 @@ impl Engine {
 
     fn look_at(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
         let tracked = self.waits.get_mut(&key)?;
-        let whole = tracked.wait.sleep.call == Call::Epoll;
+        let whole = tracked.wait.sleep.call.is_of_process();
         let task = if whole {
             evidence
                 .threads(tracked.wait.actor.process)
@@ -476,6 +472,10 @@ impl Engine {
         let rows = evidence.ends(end.pipe);
         let outcome = match rows.first() {
             Some(row) if row.end.head != end.head => Outcome::Data,
+            // Sockets do not count; it was woken for nothing, or not seen to be.
+            Some(row) if row.writers > 0 && end.head.is_none() && tracked.woken.is_none() => {
+                Outcome::Data
+            }
             Some(row) if row.writers > 0 => Outcome::Interrupted,
             Some(_) | None => Outcome::Eof,
         };
@@ -573,6 +573,11 @@ impl Engine {
         let (outcome, freed_by) = if writers == 0 {
             (Outcome::Eof, freed_by(event.actor, doing))
         } else if buffered {
+            let told = tracked.reported.as_ref().map(|told| told.verdict);
+            let pipe = self.world.pipe_mut(tracked.wait.sleep.end.pipe);
+            if let Some(pipe) = pipe.filter(|_| told.is_some_and(|told| told != Verdict::Waiting)) {
+                pipe.heir_answers();
+            }
             (Outcome::Data, None)
         } else {
             // Who waits for others too wakes up for them.

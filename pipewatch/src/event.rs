@@ -27,15 +27,31 @@ pub struct Mode {
     pub write: bool,
 }
 
-/// One descriptor that refers to a pipe or FIFO.
+/// What bytes go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An anonymous pipe.
+    Pipe,
+    /// A named FIFO.
+    Fifo,
+    /// A pair of UNIX sockets. Each end reads what the other one writes, so the
+    /// pair is two channels, each named after the socket that reads it.
+    Socketpair {
+        /// The channel the other way; `None` if the peer is closed.
+        peer: Option<PipeId>,
+    },
+}
+
+/// One descriptor that refers to a pipe, a FIFO or a socket of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Its number.
     pub fd: Fd,
     /// The pipe.
     pub pipe: PipeId,
-    /// Address of the `struct pipe_inode_info`, which the kernel side wants for
-    /// a wake-up to be reported.
+    /// Address of the `struct pipe_inode_info` or the `struct sock`, which the
+    /// kernel side wants for a wake-up to be reported.
     pub address: u64,
     /// The open file description.
     pub file: FileId,
@@ -43,14 +59,37 @@ pub struct End {
     pub mode: Mode,
     /// Closes on exec.
     pub cloexec: bool,
-    /// A named FIFO, not an anonymous pipe.
-    pub fifo: bool,
+    /// What it is an end of.
+    pub kind: Kind,
     /// `pipe->head`: how many buffers have ever been filled (wraps). Somebody
-    /// wrote if it moves.
-    pub head: u32,
+    /// wrote if it moves. Sockets do not count.
+    pub head: Option<u32>,
 }
 
 impl End {
+    /// What the descriptor is an end of, channel by channel: a socket reads
+    /// from one and writes to another.
+    pub fn by_channel(self) -> impl Iterator<Item = Self> {
+        let Kind::Socketpair { peer } = self.kind else {
+            return [Some(self), None].into_iter().flatten();
+        };
+        let side = |pipe, write: bool| Self {
+            pipe,
+            mode: Mode {
+                read: !write,
+                write,
+            },
+            ..self
+        };
+        let write = peer.map(|peer| side(peer, true));
+        [Some(side(self.pipe, false)), write].into_iter().flatten()
+    }
+
+    /// Nobody has written since the other was seen, as far as can be told.
+    pub fn is_undisturbed_since(&self, other: &Self) -> bool {
+        self.head.is_some() && self.head == other.head
+    }
+
     /// Whether another descriptor refers to the same open file description. The
     /// kernel reuses addresses soon, but not the numbers of inodes.
     pub fn is_same(&self, other: &Self) -> bool {
@@ -64,23 +103,38 @@ impl End {
 pub enum Call {
     /// `read`.
     Read,
-    /// `readv`.
+    /// `readv` or `preadv2`.
     Readv,
+    /// `recvfrom`, `recvmsg` or `recvmmsg`.
+    Recv,
+    /// `splice`.
+    Splice,
+    /// `tee`.
+    Tee,
     /// `poll` or `ppoll`.
     Poll,
     /// `select` or `pselect6`.
     Select,
     /// `epoll_wait` and its kin.
     Epoll,
+    /// `io_uring_enter`.
+    #[serde(rename = "io_uring")]
+    IoUring,
 }
 
 impl Call {
     /// It waits for several descriptors at once.
     pub fn is_multiplexed(self) -> bool {
         match self {
-            Self::Read | Self::Readv => false,
-            Self::Poll | Self::Select | Self::Epoll => true,
+            Self::Read | Self::Readv | Self::Recv | Self::Splice | Self::Tee => false,
+            Self::Poll | Self::Select | Self::Epoll | Self::IoUring => true,
         }
+    }
+
+    /// It may be one thread's now and another one's next, so that the process
+    /// waits as a whole.
+    pub fn is_of_process(self) -> bool {
+        matches!(self, Self::Epoll | Self::IoUring)
     }
 }
 
@@ -117,9 +171,22 @@ impl Sleep {
     /// Whether this is the same wait as a later sleep: it never ended, or it
     /// did without a byte having been written in between.
     pub fn is_continued_by(&self, later: &Self) -> bool {
-        let undisturbed = self.nvcsw == later.nvcsw || self.end.head == later.end.head;
+        let undisturbed = self.nvcsw == later.nvcsw || later.end.is_undisturbed_since(&self.end);
         self.end.is_same(&later.end) && undisturbed
     }
+}
+
+/// A sleeper whose wake-up the kernel is to report, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arm {
+    /// The thread.
+    pub tid: Tid,
+    /// Address of the pipe, as in [`End::address`].
+    pub pipe: u64,
+    /// That is a socket.
+    pub socket: bool,
+    /// The sleep, to be handed back.
+    pub nvcsw: u64,
 }
 
 /// What the waker of a sleeper was doing.
@@ -191,14 +258,13 @@ pub enum Fact {
         /// It is the last one of its process.
         last: bool,
     },
-    /// The actor made a pipe.
+    /// The actor made a pipe or a pair of sockets.
     Create {
-        /// The read end.
+        /// The read end, or the first socket.
         read: End,
-        /// The write end's descriptor.
+        /// The write end's descriptor, or that of the second socket.
         write_fd: Fd,
-        /// The write end's description; `None` if another thread was quick to
-        /// close it.
+        /// Its description; `None` if another thread was quick to close it.
         write_file: Option<FileId>,
         /// Where in the program, if known.
         stack: Option<StackId>,
@@ -339,7 +405,8 @@ pub struct EndRow {
 pub struct Snapshot {
     /// Every user thread.
     pub tasks: Vec<TaskRow>,
-    /// Every descriptor of a pipe or FIFO.
+    /// Every descriptor of a pipe or FIFO; a socket of a pair is in here twice,
+    /// for the channel it reads and the one it writes.
     pub ends: Vec<EndRow>,
 }
 

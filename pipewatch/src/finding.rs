@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Actor, Call, Mode},
+    event::{Actor, Call, Kind, Mode},
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId},
 };
 
@@ -74,8 +74,12 @@ pub enum ViaKind {
     Dup,
     /// The holder made the pipe.
     Created,
-    /// The holder opened the FIFO by its path.
+    /// The holder opened the FIFO by its path, or the pipe by that of a
+    /// descriptor (`/proc/PID/fd/N`).
     Opened,
+    /// Another process passed it on, by a message on a socket, or the holder
+    /// took it, by pidfd_getfd.
+    Passed,
     /// It happened before anybody looked.
     Unknown,
 }
@@ -120,7 +124,7 @@ pub struct Reader {
 pub struct Created {
     /// When and by whom.
     pub act: Act,
-    /// The read and the write end's descriptor at that moment.
+    /// The read and the write end's descriptor at that moment, or both sockets.
     pub fds: [Fd; 2],
 }
 
@@ -129,8 +133,8 @@ pub struct Created {
 pub struct Channel {
     /// Which pipe.
     pub id: PipeId,
-    /// A named FIFO, not an anonymous pipe.
-    pub fifo: bool,
+    /// What kind of channel.
+    pub kind: Kind,
     /// It holds bytes.
     pub buffered: bool,
     /// Its creation, if seen.
@@ -195,6 +199,8 @@ pub struct Holder {
 pub enum What {
     /// A pipe was made.
     Pipe,
+    /// A pair of sockets was made.
+    Socketpair,
     /// A process was forked, which inherited ends.
     Fork {
         /// The new process.

@@ -19,7 +19,7 @@ use model::{
 };
 use pipewatch::{
     engine::Engine,
-    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, Snapshot, TaskRow},
+    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Sleep, Snapshot, TaskRow},
     finding::{Confidence, ViaKind},
     ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     input::Input,
@@ -99,6 +99,7 @@ fn deed() -> impl Strategy<Value = String> {
         1 => with_fd("cloexec").prop_map(|deed| deed + " on"),
         1 => with_fd("cloexec").prop_map(|deed| deed + " off"),
         2 => plain("unshare"),
+        2 => (fd(), fd()).prop_map(|(a, b)| format!("socketpair {a} {b}")),
         5 => with_fd("read"),
         3 => with_fd("write"),
         1 => with_id("signal"),
@@ -202,24 +203,32 @@ fn adopt(world: &mut World, kernel: &Kernel) {
     world.adopt(&snapshot.only(|process| kernel.is_watched(process.pid)));
 }
 
-/// The descriptors the world knows of a table.
-fn known(kernel: &Kernel, world: &World, table: TableId) -> BTreeMap<Fd, Slot> {
+/// The ends the world knows of a table, by descriptor and channel.
+fn known(kernel: &Kernel, world: &World, table: TableId) -> BTreeMap<(Fd, PipeId), Slot> {
     let table = world.table(table);
     let slots = kernel
         .pipes_ever()
         .flat_map(|pipe| table.into_iter().flat_map(move |table| table.of_pipe(pipe)));
-    slots.map(|slot| (slot.end.fd, slot.clone())).collect()
+    slots
+        .map(|slot| ((slot.end.fd, slot.end.pipe), slot.clone()))
+        .collect()
 }
 
 /// Every watched table holds exactly the same descriptors.
 fn same_descriptors(kernel: &Kernel, world: &World) -> Result<(), String> {
-    let facts = |end: End| (end.fd, end.pipe, end.file, end.mode, end.cloexec, end.fifo);
+    // That its peer is closed is not told of a socket that is known.
+    let facts = |end: End| (end.fd, end.pipe, end.file, end.mode, end.cloexec);
     for (tid, table) in kernel.threads().filter(|(tid, _)| tid.0 != INIT.0) {
         let known = known(kernel, world, table);
-        let known: Vec<_> = known.values().map(|slot| facts(slot.end)).collect();
+        let known = known
+            .values()
+            .filter(|slot| kernel.exists(slot.end.pipe));
+        let known: Vec<_> = known.map(|slot| facts(slot.end)).collect();
         let fds = kernel.table(table).keys();
         let truth = fds.filter_map(|fd| kernel.end(table, *fd));
-        let truth: Vec<_> = truth.map(facts).collect();
+        let truth = truth.flat_map(End::by_channel);
+        let mut truth: Vec<_> = truth.map(facts).collect();
+        truth.sort_by_key(|(fd, pipe, ..)| (*fd, *pipe));
         if known != truth {
             return Err(format!("thread {tid} holds {truth:?}, not {known:?}"));
         }
@@ -230,7 +239,7 @@ fn same_descriptors(kernel: &Kernel, world: &World) -> Result<(), String> {
 /// Every descriptor is known to have come by the acts it came by.
 fn same_history(kernel: &Kernel, world: &World) -> Result<(), String> {
     for (tid, table) in kernel.threads().filter(|(tid, _)| tid.0 != INIT.0) {
-        for (fd, slot) in known(kernel, world, table) {
+        for ((fd, _), slot) in known(kernel, world, table) {
             let acts: Vec<(ViaKind, Ktime)> = slot
                 .via
                 .chain()
@@ -251,7 +260,7 @@ fn same_history(kernel: &Kernel, world: &World) -> Result<(), String> {
 fn true_creations(kernel: &Kernel, world: &World) -> Result<(), String> {
     let created = |id| world.pipe(id).and_then(|pipe| pipe.created);
     for (tid, table) in kernel.threads() {
-        for (fd, slot) in known(kernel, world, table) {
+        for ((fd, _), slot) in known(kernel, world, table) {
             let Some((ViaKind::Created, truth)) = kernel.table(table)[&fd].history.last() else {
                 continue;
             };
@@ -483,8 +492,8 @@ fn end() -> impl Strategy<Value = End> {
             file,
             mode: Mode { read, write },
             cloexec,
-            fifo,
-            head,
+            kind: if fifo { Kind::Fifo } else { Kind::Pipe },
+            head: Some(head),
         },
     )
 }

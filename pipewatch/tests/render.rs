@@ -14,7 +14,7 @@ use std::{
 };
 
 use pipewatch::{
-    event::{Actor, Call, Mode},
+    event::{Actor, Call, Kind, Mode},
     finding::{
         Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, Frame, FreedBy,
         FreedHow, Hang, HeldFd, Holder, Lost, Outcome, Reader, Reason, Relation, Report, Resolved,
@@ -289,7 +289,7 @@ fn race_hang() -> Hang {
                 dev: 14,
                 inode: 20_491_606,
             },
-            fifo: false,
+            kind: Kind::Pipe,
             buffered: false,
             created: Some(Created {
                 act: made,
@@ -351,7 +351,7 @@ fn fork() -> (Vec<Report>, Outside) {
                 dev: 14,
                 inode: 881_203,
             },
-            fifo: false,
+            kind: Kind::Pipe,
             buffered: false,
             created: Some(Created {
                 act: made,
@@ -474,7 +474,7 @@ fn fifo() -> (Vec<Report>, Outside) {
                 dev: 25,
                 inode: 1_184,
             },
-            fifo: true,
+            kind: Kind::Fifo,
             buffered: false,
             created: None,
         },
@@ -627,7 +627,7 @@ fn hostile() -> (Vec<Report>, Outside) {
     not_utf8[..6].copy_from_slice(b"a\xffb\x1b[m");
     hang.reader.actor.comm = Comm::new(not_utf8);
     hang.holders[0].comm = Comm::from("x\nHANG #2\t\u{202e}y");
-    hang.channel.fifo = true;
+    hang.channel.kind = Kind::Fifo;
     let frames = [in_module("f\u{1b}]0;owned\u{7}", "/tmp/\u{200b}lib.so", 0)];
     let mut outside = race_outside()
         .with_cmdline(

@@ -31,6 +31,7 @@ use model::{
     verbs::{act, number, pid},
 };
 use pipewatch::{
+    event::Kind,
     finding::{Confidence, Finding, Hang, Holder, Resolved},
     ids::{Ktime, Pid, Tid},
     rules::Rules,
@@ -249,7 +250,12 @@ fn of_hang(kind: &str, hang: &Hang) -> Vec<String> {
         format!("reader {}", hang.reader.actor.tid),
         format!("fd {}", hang.reader.fd),
         format!("in {}", word(&hang.reader.call)),
-        (if hang.channel.fifo { "fifo" } else { "pipe" }).to_owned(),
+        match hang.channel.kind {
+            Kind::Pipe => "pipe",
+            Kind::Fifo => "fifo",
+            Kind::Socketpair { .. } => "socketpair",
+        }
+        .to_owned(),
         match hang.channel.created {
             Some(created) => format!("created by {}", created.act.actor.tid),
             None => "created by nobody".to_owned(),

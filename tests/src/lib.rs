@@ -10,15 +10,18 @@ mod watcher;
 
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
-pub use shapes::{SHAPES, Script, Shape};
+pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};
 pub use target::{python, scenario, shell};
 pub use watcher::{Watcher, pipewatch, pipewatch_running, require_root};
 
 use std::path::PathBuf;
 
-/// The path of a program that cargo built next to the running test.
+/// The path of a program that cargo built together with the running one.
 fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    profile.join(name)
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut folder = program.parent().expect("target/PROFILE/PROGRAM");
+    if folder.ends_with("deps") {
+        folder = folder.parent().expect("target/PROFILE/deps/TEST");
+    }
+    folder.join(name)
 }

@@ -5,7 +5,9 @@
 use aya_ebpf::{
     EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext,
 };
-use pipewatch_ebpf::abi::{KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD};
+use pipewatch_ebpf::abi::{
+    END_SOCKET, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD,
+};
 
 use crate::{
     emit::{record, send, stack},
@@ -43,15 +45,16 @@ fn call() -> Syscall {
     unsafe { syscall_of(current()) }
 }
 
+/// A pipe or a pair of sockets, whose two descriptors the call has stored at
+/// `fds`.
 #[inline(always)]
-fn created(ctx: &TracePointContext) -> u32 {
+fn created(ctx: &TracePointContext, fds: impl Fn() -> u64) -> u32 {
     if !current_watched() || returned(ctx) != 0 {
         return 0;
     }
     let mut record = record(KIND_CREATE);
-    let fds = call().args[0] as *const [u32; 2];
     // SAFETY: the helper checks the address.
-    let Ok([read, write]) = (unsafe { bpf_probe_read_user(fds) }) else {
+    let Ok([read, write]) = (unsafe { bpf_probe_read_user(fds() as *const [u32; 2]) }) else {
         return 0;
     };
     by_current(&mut record);
@@ -63,6 +66,9 @@ fn created(ctx: &TracePointContext) -> u32 {
     record.args[0] = u64::from(write);
     record.args[1] = match end_at(record.table, write) {
         Some(other) if other.pipe == end.pipe => other.file,
+        Some(other) if end.flags & END_SOCKET != 0 && other.inode == u64::from(end.head) => {
+            other.file
+        }
         _ => 0,
     };
     record.stack = stack(ctx);
@@ -73,13 +79,19 @@ fn created(ctx: &TracePointContext) -> u32 {
 /// Return of pipe.
 #[tracepoint(category = "syscalls", name = "sys_exit_pipe")]
 pub fn exit_pipe(ctx: TracePointContext) -> u32 {
-    created(&ctx)
+    created(&ctx, || call().args[0])
 }
 
 /// Return of pipe2.
 #[tracepoint(category = "syscalls", name = "sys_exit_pipe2")]
 pub fn exit_pipe2(ctx: TracePointContext) -> u32 {
-    created(&ctx)
+    created(&ctx, || call().args[0])
+}
+
+/// Return of socketpair.
+#[tracepoint(category = "syscalls", name = "sys_exit_socketpair")]
+pub fn exit_socketpair(ctx: TracePointContext) -> u32 {
+    created(&ctx, || call().args[3])
 }
 
 /// Entry of close: the last moment at which the descriptor tells its pipe. A
@@ -107,7 +119,7 @@ pub fn exit_close_range(ctx: TracePointContext) -> u32 {
     }
     let mut record = record(KIND_CLOSE_RANGE);
     by_current(&mut record);
-    let [first, last, flags] = call().args;
+    let [first, last, flags, _] = call().args;
     if flags & CLOSE_RANGE_UNSHARE != 0 {
         unshared(&mut record);
         return 0;
@@ -199,7 +211,7 @@ pub fn exit_fcntl(ctx: TracePointContext) -> u32 {
     if !current_watched() || returned(&ctx) < 0 {
         return 0;
     }
-    let [fd, command, _] = call().args;
+    let [fd, command, ..] = call().args;
     match command & 0xffff_ffff {
         F_DUPFD | F_DUPFD_CLOEXEC => duplicated(&ctx),
         F_SETFD => {

@@ -3,13 +3,13 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE},
-    offsets::{PIPE_HEAD, PIPE_TAIL, PIPE_WRITERS, TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
+    offsets::{TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
 };
 
 use crate::{
     emit::{count, record, send_urgent, stack},
-    file::end_at,
-    kernel::{Ptr, load, probe, syscall},
+    file::{end_at, state_of},
+    kernel::{Ptr, load, syscall},
     maps::{ARMED, SLEEPS},
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, about, by_current, current, flags, identity, state,
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// Whether `nr` is a read that can sleep on a pipe.
+/// Whether `nr` is a call that can sleep in a read of its first argument.
 #[inline(always)]
 pub fn is_read(nr: u64) -> bool {
-    nr == syscall(syscalls::READ) || nr == syscall(syscalls::READV)
+    (0..syscalls::READS).any(|index| nr == syscall(index))
 }
 
 /// `sched_switch(preempt, prev, next, …)`: `prev` leaves the CPU. A read that
@@ -94,14 +94,10 @@ pub fn waking(ctx: BtfTracePointContext) -> i32 {
             record.flags |= FLAG_EXITING;
         }
     }
-    let pipe = armed.pipe as Ptr;
+    let socket = armed.socket == 1;
+    let [_, writers, head, tail] = state_of(armed.pipe, socket);
     record.end.pipe = armed.pipe;
-    record.args = [
-        u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
-        u64::from(probe::<u32>(pipe, PIPE_HEAD)),
-        u64::from(probe::<u32>(pipe, PIPE_TAIL)),
-        armed.nvcsw,
-    ];
+    record.args = [writers, head, if socket { 0 } else { tail }, armed.nvcsw];
     send_urgent(&record);
     0
 }

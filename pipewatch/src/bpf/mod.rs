@@ -20,8 +20,8 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 pub use self::programs::{Attach, PROGRAMS, Program};
 use crate::{
     decode::{self, CallNumbers},
-    event::{Actor, EndRow, Event, Sleep, TaskRow},
-    ids::{Pid, StackId, TableId, Tid},
+    event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
+    ids::{Pid, StackId, TableId},
     problem::{Problem, chain},
 };
 
@@ -31,7 +31,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipe
 
 const CALLS: CallNumbers = CallNumbers {
     read: libc::SYS_read as u64,
-    readv: libc::SYS_readv as u64,
+    readv: [libc::SYS_readv as u64, libc::SYS_preadv2 as u64],
+    recv: [
+        libc::SYS_recvfrom as u64,
+        libc::SYS_recvmsg as u64,
+        libc::SYS_recvmmsg as u64,
+    ],
+    splice: libc::SYS_splice as u64,
+    tee: libc::SYS_tee as u64,
     wait4: libc::SYS_wait4 as u64,
     waitid: libc::SYS_waitid as u64,
     poll: [libc::SYS_poll as u64, libc::SYS_ppoll as u64],
@@ -41,6 +48,7 @@ const CALLS: CallNumbers = CallNumbers {
         libc::SYS_epoll_pwait as u64,
         libc::SYS_epoll_pwait2 as u64,
     ],
+    io_uring: libc::SYS_io_uring_enter as u64,
 };
 
 /// What is to be watched, and how.
@@ -96,6 +104,12 @@ impl Kernel {
         let calls = [
             libc::SYS_read,
             libc::SYS_readv,
+            libc::SYS_preadv2,
+            libc::SYS_recvfrom,
+            libc::SYS_recvmsg,
+            libc::SYS_recvmmsg,
+            libc::SYS_splice,
+            libc::SYS_tee,
             libc::SYS_execve,
             libc::SYS_execveat,
         ]
@@ -187,12 +201,16 @@ impl Kernel {
     }
 
     /// Asks to be told, once, when the thread is woken.
-    pub fn arm(&mut self, tid: Tid, pipe: u64, nvcsw: u64) {
-        let armed = abi::Armed { pipe, nvcsw };
+    pub fn arm(&mut self, arm: Arm) {
+        let armed = abi::Armed {
+            pipe: arm.pipe,
+            nvcsw: arm.nvcsw,
+            socket: u64::from(arm.socket),
+        };
         let mut bytes = [0; size_of::<abi::Armed>()];
         bytes.copy_from_slice(armed.as_bytes());
         // If the map is full the end of the wait is found by looking.
-        let _ = self.armed.insert(tid.0, bytes, 0);
+        let _ = self.armed.insert(arm.tid.0, bytes, 0);
     }
 
     /// What became of records so far.
@@ -239,7 +257,8 @@ impl Kernel {
         let records = self.iterate("iter_ends")?;
         Ok(records
             .iter()
-            .filter_map(|record| decode::end_row(record).ok())
+            .filter_map(|record| decode::end_rows(record).ok())
+            .flatten()
             .collect())
     }
 

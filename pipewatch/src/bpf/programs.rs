@@ -72,6 +72,11 @@ pub const PROGRAMS: &[Program] = &[
         "pipes made by pipe2",
     ),
     program(
+        "exit_socketpair",
+        Attach::Call("sys_exit_socketpair"),
+        "pairs of sockets",
+    ),
+    program(
         "enter_close",
         Attach::Call("sys_enter_close"),
         "closed descriptors",

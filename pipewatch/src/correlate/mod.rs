@@ -16,7 +16,7 @@ use self::{
     words::{Conclusion, Words},
 };
 use crate::{
-    event::{Actor, Sleep},
+    event::{Actor, Kind, Sleep},
     finding::{
         Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step, Verdict,
         Via, ViaKind,
@@ -109,9 +109,12 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let maker_gone = maker.is_some_and(|maker| !world.lives(maker));
     let stuck = |holding: &Holding<'_>| evidence.is_stuck_on(holding.process, wait);
     let cycle = !found.is_empty() && found.iter().all(|(holding, _)| stuck(holding));
+    // Who was given the end may have been given it to answer.
+    let kept = found.iter().any(|(_, role)| *role == Role::Keeper);
     let certain = match verdict {
         Verdict::Leaked => {
-            race || maker_gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
+            let gone = maker_gone && !kept;
+            race || gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
         }
         Verdict::Orphaned => found.iter().all(is_left_behind),
         Verdict::SelfHeld => found
@@ -138,7 +141,13 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     if certainty == Certainty::Inferred {
         why = format!("{why}; {}", missing_part(wait, pipe, evidence));
     }
-    why.push('.');
+    // Who looks for the rule finds it by its name (ARCHITECTURE.md).
+    let rule = found
+        .iter()
+        .map(|(_, role)| *role)
+        .find(|role| verdict != Verdict::Waiting || role.excuse().is_some());
+    let rule = rule.map_or("in flight", Role::name);
+    why = format!("{why} (rule: {rule}).");
     hint.push('.');
     Some(Judgement {
         verdict,
@@ -152,11 +161,16 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         since: since(wait, &found, pipe),
         channel: Channel {
             id,
-            fifo: wait.sleep.end.fifo,
+            kind: wait.sleep.end.kind,
             buffered: false,
             created,
         },
-        timeline: timeline::timeline(&reader, pipe, found.iter().map(|(holding, _)| holding)),
+        timeline: timeline::timeline(
+            &reader,
+            wait.sleep.end.kind,
+            pipe,
+            found.iter().map(|(holding, _)| holding),
+        ),
         reader,
         holders: found
             .iter()
@@ -198,6 +212,7 @@ fn cause(verdict: Verdict, found: &[(Holding<'_>, Role)], race: bool) -> Cause {
     match verdict {
         Verdict::Waiting => Cause::Unknown,
         Verdict::InFlight => Cause::Passed,
+        Verdict::Leaked if found.iter().any(|(_, role)| *role == Role::Keeper) => Cause::Passed,
         Verdict::Leaked if race => Cause::ForkRace,
         Verdict::Leaked if all(|role| matches!(role, Role::ExecHeir { .. })) => Cause::Exec,
         Verdict::Leaked => Cause::Fork,
@@ -280,7 +295,7 @@ fn missing_part(wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> &'
     match (created, evidence.lost) {
         (Some(created), Some(lost)) if lost >= created.act.time => "events were lost on the way",
         (Some(_), _) => "part of its history was not seen",
-        (None, _) if wait.sleep.end.fifo => "when the FIFO was opened was not seen",
+        (None, _) if wait.sleep.end.kind == Kind::Fifo => "when the FIFO was opened was not seen",
         (None, _) => "the pipe was made before pipewatch came",
     }
 }

@@ -37,6 +37,11 @@ pub(super) enum Role {
     ExecHeir { prepared: bool },
     /// It inherited the end from a process that had arranged it and is gone.
     Stray { writer: Option<ProcKey> },
+    /// Another process passed the end on to it, and it has not been used since.
+    Keeper,
+    /// The same, but the reader waits for other things too; or it is a child of
+    /// such a process, which may have been asked for it.
+    Passed,
 }
 
 impl Role {
@@ -49,16 +54,36 @@ impl Role {
             }
             Self::Arranged(Sign::KeptForExec) => "it cleared close-on-exec on the write end",
             Self::Arranged(Sign::ClosedOther) => "it closed its read end, so it knows the pipe",
-            Self::Arranged(Sign::Opened) => "it opened the FIFO by its path",
+            Self::Arranged(Sign::Opened) => "it opened the write end by a path",
             Self::Answers => "a process that inherited the write end has written before",
             Self::OwnWriter => "another thread or a signal handler of it may write",
             Self::Unknown => "how it came by the write end was not seen",
+            Self::Passed => "the write end was passed on for it to use",
             Self::Stuck
             | Self::Itself { .. }
             | Self::IdleHeir { .. }
             | Self::ExecHeir { .. }
-            | Self::Stray { .. } => return None,
+            | Self::Stray { .. }
+            | Self::Keeper => return None,
         })
+    }
+
+    /// Name of the rule, for whoever wants to know which one decided.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Maker => "maker",
+            Self::Arranged(_) => "arranged",
+            Self::Answers => "answers",
+            Self::OwnWriter => "own writer",
+            Self::Unknown => "unknown",
+            Self::Stuck => "stuck",
+            Self::Itself { .. } => "itself",
+            Self::IdleHeir { .. } => "idle heir",
+            Self::ExecHeir { .. } => "exec heir",
+            Self::Stray { .. } => "stray",
+            Self::Keeper => "keeper",
+            Self::Passed => "passed",
+        }
     }
 }
 
@@ -74,11 +99,7 @@ pub(super) struct Holding<'a> {
 impl<'a> Holding<'a> {
     pub(super) fn new(process: ProcKey, rows: Vec<&'a EndRow>, world: &World) -> Self {
         let writes = rows.iter().filter(|row| row.end.mode.write);
-        let slots = writes.filter_map(|row| {
-            // The same description at the same number: history speaks of this.
-            let slot = world.table(row.table)?.slot(row.end.fd)?;
-            slot.end.is_same(&row.end).then(|| slot.clone())
-        });
+        let slots = writes.filter_map(|row| world.slot(process, row.table, row.end));
         // An end that was arranged says more than one that came along.
         let slot =
             slots.max_by_key(|slot| (slot.intent.is_some(), slot.via.kind != ViaKind::Unknown));
@@ -152,8 +173,17 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         .is_some_and(|first| match first.kind {
             ViaKind::Created | ViaKind::Opened => true,
             ViaKind::Fork => first.act.map(|act| act.actor.process) == made_by,
-            ViaKind::Exec | ViaKind::Dup | ViaKind::Unknown => false,
+            ViaKind::Passed | ViaKind::Exec | ViaKind::Dup | ViaKind::Unknown => false,
         });
+    let passed = slot.via.chain().any(|link| link.kind == ViaKind::Passed);
+    if passed && !is_reader {
+        let itself = slot.via.kind == ViaKind::Passed;
+        return if itself && !wait.sleep.call.is_multiplexed() {
+            Role::Keeper
+        } else {
+            Role::Passed
+        };
+    }
     if !whole || made_by.is_none() {
         return inferred(holding, wait, evidence);
     }
@@ -183,7 +213,7 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
         return Role::OwnWriter;
     }
     // A write end that has been used may be used again, by a signal handler.
-    if within_reach && (sharers > 1 || wait.sleep.end.head != 0) {
+    if within_reach && (sharers > 1 || wait.sleep.end.head != Some(0)) {
         return Role::OwnWriter;
     }
     Role::Itself { made: true }

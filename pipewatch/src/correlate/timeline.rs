@@ -2,6 +2,7 @@
 
 use super::role::Holding;
 use crate::{
+    event::Kind,
     finding::{Act, Reader, Step, ViaKind, What},
     ids::Fd,
     world::Pipe,
@@ -11,6 +12,7 @@ use crate::{
 /// by the maker and the reader, the read.
 pub(super) fn timeline<'a>(
     reader: &Reader,
+    kind: Kind,
     pipe: Option<&Pipe>,
     holdings: impl Iterator<Item = &'a Holding<'a>>,
 ) -> Vec<Step> {
@@ -19,7 +21,10 @@ pub(super) fn timeline<'a>(
     if let Some(created) = created {
         steps.push(Step {
             act: created.act,
-            what: What::Pipe,
+            what: match kind {
+                Kind::Pipe | Kind::Fifo => What::Pipe,
+                Kind::Socketpair { .. } => What::Socketpair,
+            },
             fds: created.fds.to_vec(),
         });
     }
@@ -66,7 +71,7 @@ fn inheritance(holding: &Holding<'_>, steps: &mut Vec<Step>) {
             ViaKind::Fork => What::Fork { child },
             ViaKind::Exec => What::Exec,
             ViaKind::Dup => What::Dup,
-            ViaKind::Created | ViaKind::Opened | ViaKind::Unknown => continue,
+            ViaKind::Created | ViaKind::Opened | ViaKind::Passed | ViaKind::Unknown => continue,
         };
         let fds = std::mem::take(&mut fds);
         steps.push(Step { act, what, fds });

@@ -133,6 +133,14 @@ pub(super) fn of_hang(
              closed (Python's close_fds)"
                 .to_owned(),
         ),
+        (_, Role::Keeper) => (
+            format!(
+                "another process passed {end} on to process {pid}, by a message on a socket or by \
+                 pidfd_getfd, and it has not been used since. Unless it is still to answer, the read \
+                 ends only when process {pid} closes that or exits{rest}"
+            ),
+            format!("close {end} in process {pid} when it is not needed any more"),
+        ),
         (_, Role::Stuck) => (
             format!(
                 "process {pid} holds {end} and waits for the reader, which waits for that end to be \

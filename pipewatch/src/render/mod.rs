@@ -8,7 +8,10 @@ mod word;
 
 use std::io;
 
-use crate::finding::{Details, Hang, Report};
+use crate::{
+    event::Kind,
+    finding::{Details, Hang, Report},
+};
 
 /// Which view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +50,7 @@ pub fn write(
 /// anonymous pipe has none.
 fn path(hang: &Hang, details: &dyn Details) -> Option<String> {
     let reader = &hang.reader;
-    hang.channel
-        .fifo
+    (hang.channel.kind == Kind::Fifo)
         .then(|| details.path(reader.actor.process, reader.fd))
         .flatten()
 }

@@ -317,7 +317,10 @@ impl View<'_> {
             what: step.what.word(),
             child: match step.what {
                 What::Fork { child } => Some(child),
-                What::Pipe | What::Exec | What::Dup | What::Close | What::Read(_) => None,
+                What::Pipe
+                | What::Socketpair
+                | What::Exec
+                | What::Dup | What::Close | What::Read(_) => None,
             },
             fds: &step.fds,
             stack: self.stack(act.actor.process, act.stack),

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style as Paint};
 
 use super::{Style, page::Page, path, word::Word};
 use crate::{
-    event::Actor,
+    event::{Actor, Kind},
     finding::{
         Certainty, Confidence, Details, Finding, Frame, FreedBy, FreedHow, Hang, HeldFd, Holder,
         Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
@@ -270,10 +270,11 @@ fn quoted(argument: String) -> String {
 fn channel(hang: &Hang, details: &dyn Details) -> String {
     let channel = &hang.channel;
     let inode = channel.id.inode;
-    let name = match (channel.fifo, path(hang, details)) {
-        (false, _) => format!("pipe:[{inode}]"),
-        (true, None) => format!("FIFO, inode {inode}"),
-        (true, Some(path)) => format!("FIFO {path}, inode {inode}"),
+    let name = match (channel.kind, path(hang, details)) {
+        (Kind::Pipe, _) => format!("pipe:[{inode}]"),
+        (Kind::Fifo, None) => format!("FIFO, inode {inode}"),
+        (Kind::Fifo, Some(path)) => format!("FIFO {path}, inode {inode}"),
+        (Kind::Socketpair { .. }, _) => format!("socketpair:[{inode}]"),
     };
     let content = if channel.buffered {
         "holds bytes"
@@ -282,7 +283,7 @@ fn channel(hang: &Hang, details: &dyn Details) -> String {
     };
     match channel.created {
         Some(created) => format!("{name}, {content}; made by {}", actor(created.act.actor)),
-        None if channel.fifo => format!("{name}, {content}"),
+        None if channel.kind == Kind::Fifo => format!("{name}, {content}"),
         None => format!("{name}, {content}; made before pipewatch looked"),
     }
 }
@@ -359,6 +360,7 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
         ViaKind::Dup => ("duplicated from another descriptor", "by"),
         ViaKind::Created => ("made the pipe itself", "as"),
         ViaKind::Opened => ("opened by its path", "by"),
+        ViaKind::Passed => ("passed to it by another process", "by"),
         ViaKind::Unknown => return "how it came by it was not seen".to_owned(),
     };
     let Some(act) = via.act else {
@@ -433,6 +435,7 @@ fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
     let doer = step_actor(step, hang);
     let deed = match what {
         What::Pipe => format!("makes the pipe: {fds}"),
+        What::Socketpair => format!("makes the pair of sockets: {fds}"),
         What::Fork { child } => format!("forks pid {child}, which inherits {fds}"),
         What::Exec => format!("runs a new program, which keeps {fds}"),
         What::Dup => format!("duplicates {fds}"),

@@ -2,7 +2,7 @@
 //! finding.
 
 use crate::{
-    event::{Call, Mode},
+    event::{Call, Kind, Mode},
     finding::{
         Cause, Certainty, Channel, Confidence, FreedHow, Outcome, Reason, Relation, Verdict,
         ViaKind, What,
@@ -60,7 +60,11 @@ impl Word for Certainty {
 
 impl Word for &Channel {
     fn word(self) -> &'static str {
-        if self.fifo { "fifo" } else { "pipe" }
+        match self.kind {
+            Kind::Pipe => "pipe",
+            Kind::Fifo => "fifo",
+            Kind::Socketpair { .. } => "socketpair",
+        }
     }
 }
 
@@ -72,6 +76,7 @@ impl Word for ViaKind {
             Self::Dup => "dup",
             Self::Created => "created",
             Self::Opened => "opened",
+            Self::Passed => "passed",
             Self::Unknown => "unknown",
         }
     }
@@ -95,6 +100,7 @@ impl Word for What {
     fn word(self) -> &'static str {
         match self {
             Self::Pipe => "pipe2",
+            Self::Socketpair => "socketpair",
             Self::Fork { .. } => "fork",
             Self::Exec => "exec",
             Self::Dup => "dup",
@@ -109,9 +115,13 @@ impl Word for Call {
         match self {
             Self::Read => "read",
             Self::Readv => "readv",
+            Self::Recv => "recv",
+            Self::Splice => "splice",
+            Self::Tee => "tee",
             Self::Poll => "poll",
             Self::Select => "select",
             Self::Epoll => "epoll",
+            Self::IoUring => "io_uring",
         }
     }
 }

@@ -13,13 +13,13 @@ use std::{
     rc::Rc,
 };
 
-use self::table::Walk;
+use self::table::{Slots, Walk, places};
 pub use self::{
     pipe::Pipe,
     table::{Intent, Provenance, Sign, Slot, Table},
 };
 use crate::{
-    event::{Actor, End, Event, Fact, Mode, Snapshot},
+    event::{Actor, End, Event, Fact, Kind, Mode, Snapshot},
     finding::{Act, Created, Step, ViaKind, What},
     ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
@@ -66,19 +66,23 @@ impl World {
     /// The read end of a pipe whose writers may all be heirs, as far as history
     /// tells: one meant to write has let go, or its making was not seen.
     pub fn doubtful(&self, table: TableId, fd: Fd) -> Option<End> {
-        let end = self.table(table)?.slot(fd)?.end;
-        let pipe = self.pipe(end.pipe)?;
-        let doubtful = pipe.released.is_some() || pipe.created.is_none();
-        (doubtful && end.mode.read && !end.mode.write).then_some(end)
+        let ends = self.table(table)?.of_fd(fd).map(|slot| slot.end);
+        ends.into_iter().find(|end| self.is_doubtful(end))
     }
 
     /// Whether a table holds such an end.
     pub fn has_doubtful(&self, id: TableId) -> bool {
-        let mut fds = self
+        let mut slots = self
             .table(id)
             .into_iter()
-            .flat_map(|table| table.slots.keys());
-        fds.any(|fd| self.doubtful(id, *fd).is_some())
+            .flat_map(|table| table.slots.values());
+        slots.any(|slot| self.is_doubtful(&slot.end))
+    }
+
+    fn is_doubtful(&self, end: &End) -> bool {
+        let doubtful = |pipe: &Pipe| pipe.released.is_some() || pipe.created.is_none();
+        let reads = end.mode.read && !end.mode.write;
+        reads && self.pipe(end.pipe).is_some_and(doubtful)
     }
 
     /// Whether a watched process is known to hold a write end.
@@ -128,7 +132,7 @@ impl World {
         for row in &snapshot.ends {
             let old = known
                 .get_mut(&row.table)
-                .and_then(|table| table.slots.remove(&row.end.fd))
+                .and_then(|table| table.slots.remove(&(row.end.fd, row.end.pipe)))
                 .filter(|slot| slot.end.is_same(&row.end));
             let (via, intent) = match old {
                 Some(slot) => (slot.via, slot.intent),
@@ -142,6 +146,9 @@ impl World {
                     intent,
                 },
             );
+        }
+        for table in self.tables.values_mut() {
+            table.known = true;
         }
         self.pipes.retain(|_, pipe| pipe.slots > 0);
     }
@@ -169,8 +176,14 @@ impl World {
                 self.add_thread(actor, table);
                 if child_table != table {
                     self.disuse_table(child_table, act(stack));
-                    let before = self.copy_of(table);
-                    self.begin_walk(child_table, Some(ViaKind::Fork), act(stack), before, false);
+                    let (before, known) = self.copy_of(table);
+                    self.tables.entry(child_table).or_default().walk = Some(Walk {
+                        kind: Some(ViaKind::Fork),
+                        act: act(stack),
+                        before,
+                        known,
+                        own: false,
+                    });
                 }
                 self.add_thread(
                     Actor {
@@ -186,7 +199,11 @@ impl World {
                 self.keep_only(actor);
             }
             Fact::Unshare => self.renew_table(actor, table, None, act(None)),
-            Fact::Entry { table, end } => self.entry(table, end),
+            Fact::Entry { table, end } => {
+                for end in end.by_channel() {
+                    self.entry(table, end);
+                }
+            }
             Fact::Walked { table, .. } => self.end_walk(table),
             Fact::Exit { last } => {
                 // The id may be another thread's by now, as a snapshot showed.
@@ -207,7 +224,7 @@ impl World {
                 self.add_thread(actor, table);
                 self.create(table, read, write_fd, write_file, act(stack));
             }
-            Fact::Close { end, .. } => self.close(table, end.fd, Some(end.head), act(None)),
+            Fact::Close { end, .. } => self.close(table, end.fd, end.head, act(None)),
             Fact::CloseRange {
                 first,
                 last,
@@ -217,9 +234,15 @@ impl World {
             }
             Fact::Dup { end, from, stack } => {
                 self.add_thread(actor, table);
-                self.duplicate(table, end, from, act(stack));
+                for end in end.by_channel() {
+                    self.duplicate(table, end, from, act(stack));
+                }
             }
-            Fact::SetCloexec { end } => self.set_cloexec(table, end, actor.process),
+            Fact::SetCloexec { end } => {
+                for end in end.by_channel() {
+                    self.set_cloexec(table, end, actor.process);
+                }
+            }
             Fact::Wake { .. } => {}
         }
     }
@@ -339,10 +362,11 @@ impl World {
         }
     }
 
-    fn copy_of(&self, id: TableId) -> BTreeMap<Fd, Slot> {
+    /// What a table holds, and whether that is known to be all.
+    fn copy_of(&self, id: TableId) -> (Slots, bool) {
         self.tables
             .get(&id)
-            .map(|table| table.slots.clone())
+            .map(|table| (table.slots.clone(), table.known))
             .unwrap_or_default()
     }
 
@@ -350,11 +374,11 @@ impl World {
     /// another one than before if the actor had shared that with others.
     fn renew_table(&mut self, actor: Actor, id: TableId, kind: Option<ViaKind>, act: Act) {
         let own = self.tables.contains_key(&id);
-        let before = if own {
+        let (before, known) = if own {
             self.abandon_walk(id, act);
             let table = self.tables.get_mut(&id);
             table
-                .map(|table| std::mem::take(&mut table.slots))
+                .map(|table| (std::mem::take(&mut table.slots), table.known))
                 .unwrap_or_default()
         } else {
             // An exec gives its thread the id of the group leader.
@@ -366,24 +390,15 @@ impl World {
                 .map(|former| self.copy_of(former))
                 .unwrap_or_default()
         };
-        self.begin_walk(id, kind, act, before, own);
-        self.add_thread(actor, id);
-    }
-
-    fn begin_walk(
-        &mut self,
-        id: TableId,
-        kind: Option<ViaKind>,
-        act: Act,
-        before: BTreeMap<Fd, Slot>,
-        own: bool,
-    ) {
-        self.tables.entry(id).or_default().walk = Some(Walk {
+        let walk = Walk {
             kind,
             act,
             before,
+            known,
             own,
-        });
+        };
+        self.tables.entry(id).or_default().walk = Some(walk);
+        self.add_thread(actor, id);
     }
 
     fn entry(&mut self, id: TableId, end: End) {
@@ -403,14 +418,16 @@ impl World {
             );
             return;
         };
-        let Walk { kind, act, .. } = *walk;
+        let Walk {
+            kind, act, known, ..
+        } = *walk;
         let former = walk
             .before
-            .get(&end.fd)
+            .get(&(end.fd, end.pipe))
             .filter(|slot| slot.end.is_same(&end))
             .cloned();
         let by = act.actor.process;
-        let former = former.or_else(|| end.fifo.then(|| self.opened(end, by)));
+        let former = former.or_else(|| self.arrived(end, by, known));
         // A flag that is gone was cleared, by whatever call. An exec shows only
         // what survived, so the program's own process did it.
         let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
@@ -431,29 +448,54 @@ impl World {
         self.insert(id, Slot { end, via, intent });
     }
 
-    /// A FIFO that a process holds, though it was not seen to get it: it has
-    /// opened that, since then, by its path.
-    fn opened(&self, end: End, by: ProcKey) -> Slot {
+    /// An end that a process holds though it was not seen to get it: it has
+    /// opened that by a path, or another process has passed it on. Of a pipe
+    /// this can be said if it was seen to be made, and if all that the process
+    /// held before is `known`: no probe sees either of the two.
+    fn arrived(&self, end: End, by: ProcKey, known: bool) -> Option<Slot> {
+        let pipe = self.pipe(end.pipe);
+        let seen = pipe.filter(|pipe| known && pipe.created.is_some());
+        let opened = match end.kind {
+            Kind::Fifo => true,
+            Kind::Pipe | Kind::Socketpair { .. } => !seen?.files.contains(&end.file),
+        };
+        let (kind, intent) = if opened {
+            let sign = Sign::Opened;
+            (ViaKind::Opened, Some(Intent { sign, by }))
+        } else {
+            (ViaKind::Passed, None)
+        };
         let via = Rc::new(Provenance {
-            kind: ViaKind::Opened,
+            kind,
             act: None,
             from: None,
         });
-        Slot {
-            end,
-            via,
-            intent: Some(Intent {
-                sign: Sign::Opened,
-                by,
-            }),
-        }
+        Some(Slot { end, via, intent })
+    }
+
+    /// What history tells of an end that the kernel's tables show now.
+    pub fn slot(&self, process: ProcKey, table: TableId, end: End) -> Option<Slot> {
+        let known = self.table(table);
+        let slot = known.and_then(|known| known.slot(end.fd, end.pipe));
+        // The same description at the same number: history speaks of this.
+        let slot = slot.filter(|slot| slot.end.is_same(&end)).cloned();
+        slot.or_else(|| {
+            // Whoever inherits from watched processes is watched.
+            let stranger = !self.lives(process);
+            let known = known.map_or(stranger, |known| known.known);
+            self.arrived(end, process, known).filter(|_| known)
+        })
     }
 
     fn end_walk(&mut self, id: TableId) {
-        let walk = self.tables.get_mut(&id).and_then(|table| table.walk.take());
+        let table = self.tables.get_mut(&id);
+        let walk = table.and_then(|table| {
+            table.known |= table.walk.is_some();
+            table.walk.take()
+        });
         let Some(walk) = walk else { return };
-        for (fd, slot) in walk.before {
-            let kept = self.tables.get(&id).and_then(|table| table.slot(fd));
+        for ((fd, pipe), slot) in walk.before {
+            let kept = self.tables.get(&id).and_then(|table| table.slot(fd, pipe));
             if kept.is_none_or(|kept| !kept.end.is_same(&slot.end)) {
                 match walk.kind {
                     // The call that made the table private closed a range in it.
@@ -489,44 +531,29 @@ impl World {
         write_file: Option<FileId>,
         act: Act,
     ) {
-        let pipe = self.pipes.entry(read.pipe).or_default();
-        pipe.created = Some(Created {
+        let created = Created {
             act,
             fds: [read.fd, write_fd],
-        });
+        };
         let via = Provenance::seen(ViaKind::Created, act, None);
-        self.insert(
-            table,
-            Slot {
-                end: read,
+        let other = write_file.map(|file| other_end(read, write_fd, file));
+        for end in read
+            .by_channel()
+            .chain(other.into_iter().flat_map(End::by_channel))
+        {
+            let slot = Slot {
+                end,
                 via: via.clone(),
                 intent: None,
-            },
-        );
-        if let Some(file) = write_file {
-            let mode = Mode {
-                read: false,
-                write: true,
             };
-            let end = End {
-                fd: write_fd,
-                file,
-                mode,
-                ..read
-            };
-            self.insert(
-                table,
-                Slot {
-                    end,
-                    via,
-                    intent: None,
-                },
-            );
+            self.pipes.entry(end.pipe).or_default().created = Some(created);
+            self.insert(table, slot);
         }
     }
 
     fn duplicate(&mut self, table: TableId, end: End, from: Fd, act: Act) {
-        let source = self.tables.get(&table).and_then(|table| table.slot(from));
+        let source = self.tables.get(&table);
+        let source = source.and_then(|table| table.slot(from, end.pipe));
         let source = source.filter(|slot| slot.end.is_same(&end)).cloned();
         let via = Provenance::seen(ViaKind::Dup, act, source.map(|slot| slot.via));
         self.insert(
@@ -546,7 +573,7 @@ impl World {
         let slot = self
             .tables
             .get_mut(&table)
-            .and_then(|table| table.slots.get_mut(&end.fd));
+            .and_then(|table| table.slots.get_mut(&(end.fd, end.pipe)));
         let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else {
             return;
         };
@@ -558,11 +585,21 @@ impl World {
     }
 
     fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
-        let slot = self.tables.get_mut(&table);
-        let slot = slot.and_then(|table| table.slots.remove(&fd));
-        let Some(slot) = slot else { return };
-        self.note_close(table, &slot, head, act);
-        self.forget(slot.end.pipe);
+        for slot in self.take_slots(table, fd, |_| true) {
+            self.note_close(table, &slot, head, act);
+            self.forget(slot.end.pipe);
+        }
+    }
+
+    /// Takes what a descriptor is out of a table, if it is what is wanted.
+    fn take_slots(&mut self, table: TableId, fd: Fd, wanted: impl Fn(&End) -> bool) -> Vec<Slot> {
+        let Some(table) = self.tables.get_mut(&table) else {
+            return Vec::new();
+        };
+        let taken = table
+            .slots
+            .extract_if(places(fd, fd), |_, slot| wanted(&slot.end));
+        taken.map(|(_, slot)| slot).collect()
     }
 
     /// A descriptor was closed by a call, so on purpose.
@@ -589,12 +626,13 @@ impl World {
             return;
         };
         if mark_only {
-            for (_, slot) in table.slots.range_mut(first..=last) {
+            for (_, slot) in table.slots.range_mut(places(first, last)) {
                 slot.end.cloexec = true;
             }
             return;
         }
-        let fds: Vec<Fd> = table.slots.range(first..=last).map(|(fd, _)| *fd).collect();
+        let slots = table.slots.range(places(first, last));
+        let fds: BTreeSet<Fd> = slots.map(|((fd, _), _)| *fd).collect();
         for fd in fds {
             self.close(id, fd, None, act);
         }
@@ -624,13 +662,19 @@ impl World {
     }
 
     fn insert(&mut self, table: TableId, slot: Slot) {
-        let id = slot.end.pipe;
+        let (fd, id, file) = (slot.end.fd, slot.end.pipe, slot.end.file);
         self.changed.insert(id);
-        self.pipes.entry(id).or_default().slots += 1;
-        let slots = &mut self.tables.entry(table).or_default().slots;
-        if let Some(old) = slots.insert(slot.end.fd, slot) {
+        let pipe = self.pipes.entry(id).or_default();
+        pipe.slots += 1;
+        if slot.end.mode.write {
+            pipe.files.insert(file);
+        }
+        // Whatever else it was, it is not any more; a socket is two ends.
+        for old in self.take_slots(table, fd, |old| old.pipe == id || old.file != file) {
             self.forget(old.end.pipe);
         }
+        let slots = &mut self.tables.entry(table).or_default().slots;
+        slots.insert((fd, id), slot);
     }
 
     /// One descriptor less refers to the pipe; without any it is gone.
@@ -642,5 +686,29 @@ impl World {
                 self.pipes.remove(&id);
             }
         }
+    }
+}
+
+/// The end that was made together with `end`.
+fn other_end(end: End, fd: Fd, file: FileId) -> End {
+    match end.kind {
+        Kind::Socketpair { peer } => End {
+            fd,
+            file,
+            pipe: peer.unwrap_or(end.pipe),
+            kind: Kind::Socketpair {
+                peer: Some(end.pipe),
+            },
+            ..end
+        },
+        Kind::Pipe | Kind::Fifo => End {
+            fd,
+            file,
+            mode: Mode {
+                read: false,
+                write: true,
+            },
+            ..end
+        },
     }
 }

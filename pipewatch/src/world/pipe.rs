@@ -1,10 +1,10 @@
 //! Pipes: what is remembered of one as long as anybody watched holds an end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     finding::{Created, Step},
-    ids::Ktime,
+    ids::{FileId, Ktime},
 };
 
 /// How many closes are remembered; older ones go first.
@@ -17,6 +17,8 @@ pub struct Pipe {
     pub created: Option<Created>,
     /// Watched descriptors that refer to it.
     pub(super) slots: usize,
+    /// Open file descriptions for writing that were ever seen of it.
+    pub(super) files: BTreeSet<FileId>,
     /// The latest closes of a write end, by a call.
     pub closes: VecDeque<Step>,
     /// When somebody meant to write last let go of a write end, if ever.
@@ -49,9 +51,16 @@ impl Pipe {
 
     /// Only heirs are left to write: whether one has, now or before, given the
     /// present `pipe->head`.
-    pub fn heirs_answered(&mut self, head: u32) -> bool {
-        let before = *self.head_at_release.get_or_insert(head);
-        self.answered |= before != head;
+    pub fn heirs_answered(&mut self, head: Option<u32>) -> bool {
+        if let Some(head) = head {
+            let before = *self.head_at_release.get_or_insert(head);
+            self.answered |= before != head;
+        }
         self.answered
+    }
+
+    /// An heir has written, as the reader's wake-up showed.
+    pub fn heir_answers(&mut self) {
+        self.answered = true;
     }
 }

@@ -1,6 +1,6 @@
 //! Fd tables: which pipe ends a process holds, and how it came by each.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc};
 
 use crate::{
     event::End,
@@ -50,7 +50,7 @@ impl Provenance {
 pub enum Sign {
     /// It duplicated the end to a number of its choice.
     Duplicated,
-    /// It opened the FIFO by its path.
+    /// It opened the FIFO or pipe by a path.
     Opened,
     /// It cleared close-on-exec, so that a new program has the end.
     KeptForExec,
@@ -67,7 +67,21 @@ pub struct Intent {
     pub by: ProcKey,
 }
 
-/// One descriptor of a table.
+/// The ends in a table, by descriptor and channel: a socket of a pair reads
+/// from one channel and writes to another.
+pub(super) type Slots = BTreeMap<(Fd, PipeId), Slot>;
+
+/// The places of the descriptors from `first` to `last`.
+pub(super) fn places(first: Fd, last: Fd) -> RangeInclusive<(Fd, PipeId)> {
+    let lowest = PipeId { dev: 0, inode: 0 };
+    let highest = PipeId {
+        dev: u32::MAX,
+        inode: u64::MAX,
+    };
+    (first, lowest)..=(last, highest)
+}
+
+/// One end in a table.
 #[derive(Clone, Debug)]
 pub struct Slot {
     /// What it refers to.
@@ -86,7 +100,10 @@ pub(super) struct Walk {
     pub(super) kind: Option<ViaKind>,
     pub(super) act: Act,
     /// What the table, or the one it is a copy of, held before.
-    pub(super) before: BTreeMap<Fd, Slot>,
+    pub(super) before: Slots,
+    /// All of that was known, so that anything else has arrived since by
+    /// itself.
+    pub(super) known: bool,
     /// The former contents are this table's own, so that what is not reported
     /// again is gone.
     pub(super) own: bool,
@@ -97,14 +114,21 @@ pub(super) struct Walk {
 pub struct Table {
     /// How many threads use it.
     pub(super) users: u32,
-    pub(super) slots: BTreeMap<Fd, Slot>,
+    /// Its contents were reported once, and every change that probes see since.
+    pub(super) known: bool,
+    pub(super) slots: Slots,
     pub(super) walk: Option<Walk>,
 }
 
 impl Table {
-    /// The descriptor, if it refers to a pipe.
-    pub fn slot(&self, fd: Fd) -> Option<&Slot> {
-        self.slots.get(&fd)
+    /// The end that a descriptor is of a pipe, if it is one.
+    pub fn slot(&self, fd: Fd, pipe: PipeId) -> Option<&Slot> {
+        self.slots.get(&(fd, pipe))
+    }
+
+    /// All ends that a descriptor is.
+    pub fn of_fd(&self, fd: Fd) -> impl Iterator<Item = &Slot> {
+        self.slots.range(places(fd, fd)).map(|(_, slot)| slot)
     }
 
     /// All descriptors of one pipe.

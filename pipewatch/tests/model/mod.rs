@@ -1,5 +1,5 @@
-//! A kernel in memory: as much of Linux as processes, descriptors and pipes
-//! need, what the probes report of it, and what the iterators show. `verbs`
+//! A kernel in memory: as much of Linux as processes, descriptors, pipes and
+//! pairs of sockets need, what the probes report of it, and what the iterators show. `verbs`
 //! tells it what to do, `session` puts an engine on top of it.
 
 pub mod session;
@@ -8,8 +8,9 @@ pub mod verbs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pipewatch::{
-    engine::Arm,
-    event::{Actor, Call, Doing, End, EndRow, Event, Fact, Mode, Sleep, TaskRow, WaitFor},
+    event::{
+        Actor, Arm, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Sleep, TaskRow, WaitFor,
+    },
     finding::ViaKind,
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
@@ -25,6 +26,10 @@ const READ: Mode = Mode {
 };
 const WRITE: Mode = Mode {
     read: false,
+    write: true,
+};
+const BOTH: Mode = Mode {
+    read: true,
     write: true,
 };
 
@@ -88,7 +93,7 @@ struct Reading {
     file: FileId,
 }
 
-/// An open file description.
+/// An open file description. A socket reads from `pipe`.
 #[derive(Debug)]
 struct File {
     pipe: PipeId,
@@ -98,7 +103,7 @@ struct File {
 #[derive(Debug)]
 struct Pipe {
     address: u64,
-    fifo: bool,
+    kind: Kind,
     head: u32,
     tail: u32,
 }
@@ -211,6 +216,11 @@ impl Kernel {
         (1..=self.last_inode).map(pipe_id)
     }
 
+    /// Whether anybody still holds an end of a pipe.
+    pub fn exists(&self, pipe: PipeId) -> bool {
+        self.pipes.contains_key(&pipe)
+    }
+
     /// Whether the probes report what the process does.
     pub fn is_watched(&self, pid: Pid) -> bool {
         match &self.watched {
@@ -236,8 +246,8 @@ impl Kernel {
             file: descriptor.file,
             mode: file.mode,
             cloexec: descriptor.cloexec,
-            fifo: pipe.fifo,
-            head: pipe.head,
+            kind: pipe.kind,
+            head: (!is_socket(pipe.kind)).then_some(pipe.head),
         })
     }
 
@@ -288,13 +298,13 @@ impl Kernel {
                 let Some(end) = self.end(thread.table, *fd) else {
                     continue;
                 };
-                rows.push(EndRow {
+                rows.extend(end.by_channel().map(|end| EndRow {
                     actor: self.actor(*tid),
                     table: thread.table,
                     end,
                     writers: self.writers(end.pipe),
                     buffered: self.buffered(end.pipe),
-                });
+                }));
             }
         }
         rows
@@ -330,7 +340,7 @@ impl Kernel {
         let read = thread.read?;
         Some(Sleep {
             since: read.since,
-            end: self.end(thread.table, read.fd)?,
+            end: self.end(thread.table, read.fd)?.by_channel().next()?,
             call: read.call,
             nvcsw: thread.nvcsw,
             stack: None,
@@ -338,8 +348,16 @@ impl Kernel {
     }
 
     fn writers(&self, pipe: PipeId) -> u32 {
-        let writes = |file: &&File| file.pipe == pipe && file.mode.write;
+        let writes = |file: &&File| self.writes_to(file) == Some(pipe);
         self.files.values().filter(writes).count() as u32
+    }
+
+    /// The channel that what is written to a description goes to.
+    fn writes_to(&self, file: &File) -> Option<PipeId> {
+        match self.pipes[&file.pipe].kind {
+            Kind::Socketpair { peer } => peer,
+            Kind::Pipe | Kind::Fifo => file.mode.write.then_some(file.pipe),
+        }
     }
 
     fn buffered(&self, pipe: PipeId) -> bool {
@@ -598,12 +616,32 @@ impl Kernel {
             return Err("two ends at one number".to_owned());
         }
         let pipe = self.new_inode();
-        self.add_pipe(pipe, false);
+        self.add_pipe(pipe, Kind::Pipe);
+        self.created(by, [(read, pipe, READ), (write, pipe, WRITE)], cloexec)
+    }
+
+    /// A thread makes a pair of sockets.
+    pub fn socketpair(&mut self, by: Tid, one: Fd, other: Fd) -> Done {
+        self.act(by)?;
+        self.free_fd(by, one)?;
+        self.free_fd(by, other)?;
+        if one == other {
+            return Err("two sockets at one number".to_owned());
+        }
+        let (inode, peer) = (self.new_inode(), self.new_inode());
+        for (inode, peer) in [(inode, peer), (peer, inode)] {
+            self.add_pipe(inode, Kind::Socketpair { peer: Some(peer) });
+        }
+        self.created(by, [(one, inode, BOTH), (other, peer, BOTH)], false)
+    }
+
+    fn created(&mut self, by: Tid, ends: [(Fd, PipeId, Mode); 2], cloexec: bool) -> Done {
         let history = vec![(ViaKind::Created, self.now)];
-        for (fd, mode) in [(read, READ), (write, WRITE)] {
+        for (fd, pipe, mode) in ends {
             let file = self.new_file(pipe, mode);
             self.install(by, fd, file, cloexec, history.clone());
         }
+        let [(read, ..), (write, ..)] = ends;
         let table = self.threads[&by].table;
         let created = Fact::Create {
             read: self.end(table, read).ok_or("no read end")?,
@@ -622,7 +660,7 @@ impl Kernel {
         let known = self.fifos.get(path).copied();
         let pipe = known.unwrap_or_else(|| self.new_inode());
         self.fifos.insert(path.to_owned(), pipe);
-        self.add_pipe(pipe, true);
+        self.add_pipe(pipe, Kind::Fifo);
         let file = self.new_file(pipe, mode);
         self.install(by, fd, file, false, vec![(ViaKind::Unknown, self.now)]);
         Ok(())
@@ -826,11 +864,11 @@ impl Kernel {
         pipe_id(self.last_inode)
     }
 
-    fn add_pipe(&mut self, id: PipeId, fifo: bool) {
+    fn add_pipe(&mut self, id: PipeId, kind: Kind) {
         let addresses = &mut self.pipe_addresses;
         self.pipes.entry(id).or_insert_with(|| Pipe {
             address: addresses.take(),
-            fifo,
+            kind,
             head: 0,
             tail: 0,
         });
@@ -882,12 +920,14 @@ impl Kernel {
         if !end.mode.write {
             return Err(format!("descriptor {fd} of {by} is not open for writing"));
         }
-        if let Some(pipe) = self.pipes.get_mut(&end.pipe) {
+        let mut written = end.by_channel().filter(|end| end.mode.write);
+        let channel = written.next().ok_or("nobody is there to read")?.pipe;
+        if let Some(pipe) = self.pipes.get_mut(&channel) {
             pipe.head += 1;
         }
-        if let Some(reader) = self.readers(end.pipe).first() {
+        if let Some(reader) = self.readers(channel).first() {
             self.wake(*reader, actor, Doing::Call);
-            self.consume(end.pipe);
+            self.consume(channel);
         }
         Ok(())
     }
@@ -953,10 +993,16 @@ impl Kernel {
                 continue;
             };
             self.file_addresses.free.push(id.0);
-            if file.mode.write && self.writers(file.pipe) == 0 {
-                for reader in self.readers(file.pipe) {
+            let written = self.writes_to(&file);
+            if let Some(written) = written.filter(|written| self.writers(*written) == 0) {
+                for reader in self.readers(written) {
                     self.wake(reader, by, doing);
                 }
+            }
+            if let Some(peer) = written.filter(|written| *written != file.pipe) {
+                let peer = self.pipes.get_mut(&peer);
+                peer.into_iter()
+                    .for_each(|peer| peer.kind = Kind::Socketpair { peer: None });
             }
             if self.files.values().all(|other| other.pipe != file.pipe)
                 && let Some(pipe) = self.pipes.remove(&file.pipe)
@@ -1021,6 +1067,10 @@ impl Kernel {
         let found = fds.len() as u64;
         self.emit(by, Fact::Walked { table, found });
     }
+}
+
+fn is_socket(kind: Kind) -> bool {
+    matches!(kind, Kind::Socketpair { .. })
 }
 
 fn pipe_id(inode: u64) -> PipeId {

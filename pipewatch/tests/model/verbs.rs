@@ -26,6 +26,7 @@ pub fn act(kernel: &mut Kernel, by: Tid, words: &[&str]) -> Done {
         ["cont", target] => kernel.set_stopped(by, pid(target)?, false),
         ["pipe", read, write] => kernel.pipe(by, fd(read)?, fd(write)?, false),
         ["pipe", read, write, "cloexec"] => kernel.pipe(by, fd(read)?, fd(write)?, true),
+        ["socketpair", one, other] => kernel.socketpair(by, fd(one)?, fd(other)?),
         ["open", path, direction, new] => kernel.open(by, path, mode(direction)?, fd(new)?),
         ["close", old] => kernel.close(by, fd(old)?),
         ["dup", old, new] => kernel.dup(by, fd(old)?, fd(new)?, false),
@@ -45,6 +46,7 @@ pub fn act(kernel: &mut Kernel, by: Tid, words: &[&str]) -> Done {
         ["receive", new] => kernel.receive(by, fd(new)?),
         ["read", old] => kernel.read(by, fd(old)?, Call::Read),
         ["readv", old] => kernel.read(by, fd(old)?, Call::Readv),
+        ["recv", old] => kernel.read(by, fd(old)?, Call::Recv),
         ["write", old] => kernel.write(by, fd(old)?),
         _ => Err("no thread can do this".to_owned()),
     }

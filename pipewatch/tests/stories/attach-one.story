@@ -1,5 +1,6 @@
 # Only one process is watched, and its descendants; holders are found anywhere.
-# How a stranger came by its end was not seen.
+# A stranger holds the end of a pipe that was seen to be made by one of them, and
+# inherited it from none: somebody passed it on.
 pipewatch -v
 0ms     process 500 server
 0ms     process 600 stranger
@@ -9,6 +10,6 @@ pipewatch -v
 3ms     600 receive 9
 4ms     500 close 4
 5ms     500 read 3
-expect by 1255ms: hang, waiting, unknown, reader 500, holders 600, 600 via unknown, 600 is unrelated
+expect by 1255ms: hang, leaked, passed, likely, inferred, reader 500, holders 600, 600 via passed, 600 is unrelated
 9000ms  600 exit
 expect by 9250ms: resolved, eof, freed by 600 exit

@@ -1,5 +1,5 @@
 # A leak that looks healthy for a while: the heir passes its end to a stranger,
-# of whom nobody knows what he is up to, and who ends. What is not reported is
+# who puts it to use, and ends. What is not reported is
 # found by looking now and then.
 0ms     process 500 server
 0ms     process 600 stranger
@@ -10,7 +10,8 @@
 expect by 1254ms: hang, leaked, fork, likely, holders 501
 2000ms  501 send 4
 2000ms  600 receive 9
-expect by 7s: update, waiting, holders 501 600, 600 via unknown
+2000ms  600 dup 9 1
+expect by 7s: update, waiting, holders 501 600, 600 via dup
 8000ms  600 exit
 expect by 14s: leaked, fork, likely, holders 501
 20s     501 exit

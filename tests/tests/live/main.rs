@@ -6,6 +6,5 @@ mod end;
 mod expect;
 mod hang;
 mod healthy;
-mod shapes;
 mod text;
 mod trace;

@@ -4,11 +4,11 @@
 use std::sync::Barrier;
 use std::thread;
 
-use crate::Args;
+use crate::Options;
 use crate::sys;
 use crate::window::Window;
 
-pub fn run(args: &Args) {
+pub fn run(options: &Options) {
     let window = Window::new();
     let go = Barrier::new(3);
     let start_command = || {
@@ -19,12 +19,12 @@ pub fn run(args: &Args) {
     };
     let update = || {
         go.wait();
-        sys::reap(window.fork_inside(|| thread::sleep(args.hold())));
+        sys::reap(window.fork_inside(|| thread::sleep(options.hold())));
     };
     thread::scope(|scope| {
         named("pusher", scope, start_command);
         named("updater", scope, update);
-        args.wait_for_go();
+        options.wait_for_go();
         go.wait();
     });
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use nix::unistd::{Pid, gettid};
 use serde_json::json;
 
-use crate::Args;
+use crate::Options;
 use crate::fact::{Leak, read_and_say, say};
 use crate::sys::{self, Pipe};
 
 /// No holder: EOF at once.
-pub fn good(args: &Args) {
-    args.wait_for_go();
+pub fn good(options: &Options) {
+    options.wait_for_go();
     let pipe = sys::pipe();
     sys::close(pipe.w);
     read_and_say(pipe);
@@ -20,11 +20,11 @@ pub fn good(args: &Args) {
 }
 
 /// The child keeps its untouched pair, then closes the write end and lives on.
-pub fn fork_no_close(args: &Args) {
-    args.wait_for_go();
+pub fn fork_no_close(options: &Options) {
+    options.wait_for_go();
     let pipe = sys::pipe();
     let Some(child) = sys::fork() else {
-        sleep(args.hold());
+        sleep(options.hold());
         say("released", json!({ "how": "close" }));
         sys::close(pipe.w);
         sleep(Duration::from_secs(1));
@@ -37,12 +37,12 @@ pub fn fork_no_close(args: &Args) {
 }
 
 /// The child knows the pipe (it closes its read end) and holds the write end for life.
-pub fn sentinel(args: &Args) {
-    args.wait_for_go();
+pub fn sentinel(options: &Options) {
+    options.wait_for_go();
     let pipe = sys::pipe();
     let Some(child) = sys::fork() else {
         sys::close(pipe.r);
-        sleep(args.hold());
+        sleep(options.hold());
         sys::quit()
     };
     sys::close(pipe.w);
@@ -51,11 +51,11 @@ pub fn sentinel(args: &Args) {
 }
 
 /// The same picture as [`fork_no_close`] until the child answers.
-pub fn slow_answer(args: &Args) {
-    args.wait_for_go();
+pub fn slow_answer(options: &Options) {
+    options.wait_for_go();
     let pipe = sys::pipe();
     let Some(child) = sys::fork() else {
-        sleep(args.hold());
+        sleep(options.hold());
         say("released", json!({ "how": "write" }));
         sys::write(pipe.w, b"42");
         sys::quit()

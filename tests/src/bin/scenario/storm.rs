@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::Args;
+use crate::Options;
 use crate::fact::say;
 use crate::sys::{self, Pipe};
 use crate::window::Window;
@@ -34,7 +34,7 @@ struct Service {
     children: Mutex<Vec<Pid>>,
 }
 
-pub fn run(args: &Args) {
+pub fn run(options: &Options) {
     let service = &Service {
         window: Window::new(),
         start: Barrier::new(THREADS),
@@ -49,9 +49,9 @@ pub fn run(args: &Args) {
             service.window.make_close_read(|| ());
         });
         let forkers: Vec<_> = (0..FORKERS)
-            .map(|first| scope.spawn(move || service.fork_children(first, args.hold())))
+            .map(|first| scope.spawn(move || service.fork_children(first, options.hold())))
             .collect();
-        args.wait_for_go();
+        options.wait_for_go();
         service.keep_time();
         forkers
             .into_iter()
