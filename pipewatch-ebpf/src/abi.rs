@@ -141,6 +141,7 @@ pub const KIND_SLEEP: u16 = 12;
 /// [`FLAG_EXITING`], [`FLAG_EXECING`], [`FLAG_KERNEL`] tell what the waker was
 /// doing. `args` = `pipe->writers`, `head`, `tail`, `nvcsw` of the sleep; of a
 /// socket: whether its peer can write, how much is in its queue, 0, `nvcsw`.
+/// `end.pipe` is [`Channel::pipe`].
 pub const KIND_WAKE: u16 = 13;
 /// Row of `iter/task_file`: `task`'s table holds `end`. `args` =
 /// `pipe->readers`, `writers`, `head`, `tail`. Of a socket: whether its peer can
@@ -179,19 +180,35 @@ pub const COUNTER_MAP_FULL: u32 = 2;
 /// Number of counters.
 pub const COUNTERS: u32 = 3;
 
+/// A channel whose reader is to be told of.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Channel {
+    /// Address of the `struct pipe_inode_info` or `struct sock`; 0: none.
+    pub pipe: u64,
+    /// The sleep's `nvcsw`, handed back in [`KIND_WAKE`].
+    pub nvcsw: u64,
+    /// 1: `pipe` is a socket.
+    pub socket: u32,
+    /// 1: the reader waits for other things too, so that only a wake-up that
+    /// finds bytes or the end of file here is reported.
+    pub among_others: u32,
+}
+
+/// How many channels of one thread can be armed.
+pub const CHANNELS: usize = 4;
+
 /// What user space keeps in the map `ARMED` for a reader whose end of wait it
-/// wants to hear of, keyed by thread id.
+/// wants to hear of, keyed by thread id. Each channel is reported once.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Armed {
-    /// Address of the `struct pipe_inode_info` or `struct sock` it sleeps on.
-    pub pipe: u64,
-    /// The sleep's `nvcsw`, handed back in [`KIND_WAKE`].
-    pub nvcsw: u64,
-    /// 1: `pipe` is a socket.
-    pub socket: u64,
+    /// What it waits for.
+    pub channels: [Channel; CHANNELS],
 }
 
 const _: () = assert!(size_of::<Task>() == 16);

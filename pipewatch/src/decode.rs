@@ -1,8 +1,8 @@
 //! From the kernel side's bytes to the vocabulary of facts.
 
 use pipewatch_ebpf::abi::{
-    self, END_CLOEXEC, END_FIFO, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ, FLAG_KERNEL,
-    FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
+    self, END_CLOEXEC, END_FIFO, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ,
+    FLAG_KERNEL, FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
 };
 use zerocopy::FromBytes as _;
 
@@ -174,6 +174,7 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
             Fact::Wake {
                 sleeper: Tid(record.task.tid),
                 nvcsw: arg3,
+                address: record.end.pipe,
                 writers: arg0 as u32,
                 buffered: arg1 != arg2,
                 doing: if flag(FLAG_KERNEL) {

@@ -41,6 +41,8 @@ struct Reported {
     verdict: Verdict,
     /// Holders as last reported.
     holders: Vec<ProcKey>,
+    /// What they do is seen.
+    watched: bool,
     /// It was a hang at some time, not only a healthy wait.
     alarmed: bool,
 }
@@ -84,6 +86,7 @@ impl Tracked {
             tid: self.wait.actor.tid,
             pipe: self.wait.sleep.end.address,
             socket: matches!(self.wait.sleep.end.kind, Kind::Socketpair { .. }),
+            among_others: self.wait.sleep.call.is_multiplexed(),
             nvcsw: self.wait.sleep.nvcsw,
         }
     }
@@ -203,10 +206,20 @@ impl Engine {
             Fact::Wake {
                 sleeper,
                 nvcsw,
+                address,
                 writers,
                 buffered,
                 doing,
-            } => self.woken(event, sleeper, nvcsw, writers, buffered, doing),
+            } => {
+                let armed = |tracked: &Tracked| {
+                    let wait = &tracked.wait;
+                    (wait.actor.tid, wait.sleep.end.address, tracked.armed)
+                };
+                let wanted = (sleeper, address, Some(nvcsw));
+                let mut waits = self.waits.iter();
+                let key = waits.find_map(|(key, wait)| (armed(wait) == wanted).then_some(*key));
+                key.and_then(|key| self.woken(key, event, writers, buffered, doing))
+            }
             Fact::Exit { last } => return self.ended(event, last),
             Fact::Fork { .. }
             | Fact::Entry { .. }
@@ -248,15 +261,14 @@ impl Engine {
                 let Some(mut gone) = self.waits.remove(&key) else {
                     continue;
                 };
-                // It had been woken, and nobody could write any more: it went
-                // on before it ended. Not so if its own end took its own copy.
-                let held_itself = gone
-                    .reported
-                    .as_ref()
-                    .is_some_and(|reported| reported.holders.contains(&process));
-                let freed = gone.woken.is_some()
-                    && !held_itself
-                    && !self.world.has_writer(gone.wait.sleep.end.pipe);
+                // Nobody could write any more, and it had been woken, if only by
+                // another of those it waits for: it went on before it ended. Not
+                // so if its own end took its own copy.
+                let let_go = gone.reported.as_ref().is_some_and(|reported| {
+                    reported.watched && !reported.holders.contains(&process)
+                });
+                let woken = gone.woken.is_some() || gone.wait.sleep.call.is_multiplexed();
+                let freed = woken && let_go && !self.world.has_writer(gone.wait.sleep.end.pipe);
                 let outcome = if freed {
                     Outcome::Eof
                 } else {
@@ -289,6 +301,9 @@ impl Engine {
             .filter(|tracked| tracked.look.is_some() && tracked.wait.actor.process == actor.process)
         {
             let last = &mut tracked.wait;
+            if last.actor.tid != actor.tid {
+                tracked.armed = None;
+            }
             last.actor = actor;
             last.sleep = Sleep {
                 nvcsw: sleep.nvcsw,
@@ -296,8 +311,7 @@ impl Engine {
             };
             tracked.seen = now;
             // Sockets do not count what is written, so their wake-ups must tell.
-            let wanted =
-                tracked.reported.is_some() || tracked.suspect || sleep.end.head.is_none();
+            let wanted = tracked.reported.is_some() || tracked.suspect || sleep.end.head.is_none();
             if wanted && tracked.armed.is_none() {
                 self.arms.push(tracked.arm());
             }
@@ -527,6 +541,7 @@ impl Engine {
         tracked.reported = Some(Reported {
             id,
             verdict: judgement.verdict,
+            watched: holders.iter().all(|holder| self.world.lives(*holder)),
             holders,
             alarmed: !healthy || alarmed == Some(true),
         });
@@ -559,16 +574,13 @@ impl Engine {
 
     fn woken(
         &mut self,
+        key: Key,
         event: &Event,
-        sleeper: Tid,
-        nvcsw: u64,
         writers: u32,
         buffered: bool,
         doing: Doing,
     ) -> Option<Finding> {
-        let mut waits = self.waits.values_mut();
-        let tracked = waits
-            .find(|tracked| tracked.wait.actor.tid == sleeper && tracked.armed == Some(nvcsw))?;
+        let tracked = self.waits.get_mut(&key)?;
         tracked.armed = None;
         let (outcome, freed_by) = if writers == 0 {
             (Outcome::Eof, freed_by(event.actor, doing))
@@ -580,11 +592,8 @@ impl Engine {
             }
             (Outcome::Data, None)
         } else {
-            // Who waits for others too wakes up for them.
-            if !tracked.wait.sleep.call.is_multiplexed() {
-                tracked.woken = Some(event.time);
-                tracked.look = Some(event.time.after(SETTLE));
-            }
+            tracked.woken = Some(event.time);
+            tracked.look = Some(event.time.after(SETTLE));
             return None;
         };
         tracked.finish(event.time, outcome, freed_by)

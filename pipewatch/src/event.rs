@@ -185,6 +185,9 @@ pub struct Arm {
     pub pipe: u64,
     /// That is a socket.
     pub socket: bool,
+    /// The thread waits for others too, so that only a wake-up is of interest
+    /// that finds bytes or the end of file in this one.
+    pub among_others: bool,
     /// The sleep, to be handed back.
     pub nvcsw: u64,
 }
@@ -303,6 +306,8 @@ pub enum Fact {
         sleeper: Tid,
         /// The sleep that ends, as in [`Sleep::nvcsw`].
         nvcsw: u64,
+        /// The pipe, as in [`End::address`].
+        address: u64,
         /// Open write descriptions of the pipe (`pipe->writers`).
         writers: u32,
         /// Whether the pipe holds bytes (`head` differs from `tail`).

@@ -69,7 +69,9 @@ pub fn waited_for(tid: Tid, multiplexed: &Multiplexed) -> Vec<Fd> {
             |_| Vec::new(),
             |info| info.lines().filter_map(registered).collect(),
         ),
-        Call::Read | Call::Readv | Call::Recv | Call::Splice | Call::Tee | Call::IoUring => Vec::new(),
+        Call::Read | Call::Readv | Call::Recv | Call::Splice | Call::Tee | Call::IoUring => {
+            Vec::new()
+        }
     }
 }
 

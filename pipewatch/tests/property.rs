@@ -220,9 +220,7 @@ fn same_descriptors(kernel: &Kernel, world: &World) -> Result<(), String> {
     let facts = |end: End| (end.fd, end.pipe, end.file, end.mode, end.cloexec);
     for (tid, table) in kernel.threads().filter(|(tid, _)| tid.0 != INIT.0) {
         let known = known(kernel, world, table);
-        let known = known
-            .values()
-            .filter(|slot| kernel.exists(slot.end.pipe));
+        let known = known.values().filter(|slot| kernel.exists(slot.end.pipe));
         let known: Vec<_> = known.map(|slot| facts(slot.end)).collect();
         let fds = kernel.table(table).keys();
         let truth = fds.filter_map(|fd| kernel.end(table, *fd));
@@ -547,6 +545,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         woken.prop_map(|(tid, nvcsw, writers, buffered, doing)| Fact::Wake {
             sleeper: Tid(tid),
             nvcsw,
+            address: u64::from(tid % 4),
             writers,
             buffered,
             doing,

@@ -2,7 +2,9 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
-    abi::{COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE},
+    abi::{
+        CHANNELS, COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE,
+    },
     offsets::{TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
 };
 
@@ -59,21 +61,41 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// `sched_waking(task)`, called by the waker: who ended an armed wait, and
-/// what the pipe looks like at that moment. Armed for one wake-up only, so that
+/// what the pipe looks like at that moment. Armed for one report only, so that
 /// a reader that goes on to read busily costs nothing.
 #[btf_tracepoint(function = "sched_waking")]
 pub fn waking(ctx: BtfTracePointContext) -> i32 {
     let sleeper: Ptr = ctx.arg(0);
     // SAFETY: typed by the tracepoint.
     let tid: u32 = unsafe { load(sleeper, TASK_PID) };
-    let Some(armed) = ARMED.get_ptr(tid) else {
+    let Some(armed) = ARMED.get_ptr_mut(tid) else {
         return 0;
     };
-    // SAFETY: a value of the map, which is preallocated: never unmapped.
-    let armed = unsafe { *armed };
-    if ARMED.remove(tid).is_err() {
-        return 0;
+    let mut left = false;
+    for index in 0..CHANNELS {
+        // SAFETY: a value of the map, which is preallocated: never unmapped.
+        let channel = unsafe { &mut (*armed).channels[index] };
+        if channel.pipe == 0 {
+            continue;
+        }
+        let socket = channel.socket == 1;
+        let [_, writers, head, tail] = state_of(channel.pipe, socket);
+        let tail = if socket { 0 } else { tail };
+        if channel.among_others == 1 && writers != 0 && head == tail {
+            left = true;
+            continue;
+        }
+        report(sleeper, channel.pipe, [writers, head, tail, channel.nvcsw]);
+        channel.pipe = 0;
     }
+    if !left {
+        let _ = ARMED.remove(tid);
+    }
+    0
+}
+
+#[inline(always)]
+fn report(sleeper: Ptr, pipe: u64, args: [u64; 4]) {
     let mut record = record(KIND_WAKE);
     by_current(&mut record);
     record.peer = record.task;
@@ -94,10 +116,7 @@ pub fn waking(ctx: BtfTracePointContext) -> i32 {
             record.flags |= FLAG_EXITING;
         }
     }
-    let socket = armed.socket == 1;
-    let [_, writers, head, tail] = state_of(armed.pipe, socket);
-    record.end.pipe = armed.pipe;
-    record.args = [writers, head, if socket { 0 } else { tail }, armed.nvcsw];
+    record.end.pipe = pipe;
+    record.args = args;
     send_urgent(&record);
-    0
 }

@@ -202,11 +202,23 @@ impl Kernel {
 
     /// Asks to be told, once, when the thread is woken.
     pub fn arm(&mut self, arm: Arm) {
-        let armed = abi::Armed {
-            pipe: arm.pipe,
-            nvcsw: arm.nvcsw,
-            socket: u64::from(arm.socket),
+        let known = self.armed.get(&arm.tid.0, 0).ok();
+        let known = known.and_then(|bytes| abi::Armed::read_from_bytes(&bytes).ok());
+        let mut armed = known.unwrap_or_default();
+        // Its own place, a free one, or that of the oldest.
+        let place = |channel: &&mut abi::Channel| match channel.pipe {
+            pipe if pipe == arm.pipe => (0, 0),
+            0 => (1, 0),
+            _ => (2, channel.nvcsw),
         };
+        if let Some(channel) = armed.channels.iter_mut().min_by_key(place) {
+            *channel = abi::Channel {
+                pipe: arm.pipe,
+                nvcsw: arm.nvcsw,
+                socket: u32::from(arm.socket),
+                among_others: u32::from(arm.among_others),
+            };
+        }
         let mut bytes = [0; size_of::<abi::Armed>()];
         bytes.copy_from_slice(armed.as_bytes());
         // If the map is full the end of the wait is found by looking.

@@ -320,7 +320,9 @@ impl View<'_> {
                 What::Pipe
                 | What::Socketpair
                 | What::Exec
-                | What::Dup | What::Close | What::Read(_) => None,
+                | What::Dup
+                | What::Close
+                | What::Read(_) => None,
             },
             fds: &step.fds,
             stack: self.stack(act.actor.process, act.stack),

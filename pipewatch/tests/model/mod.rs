@@ -962,6 +962,7 @@ impl Kernel {
             let fact = Fact::Wake {
                 sleeper,
                 nvcsw: arm.nvcsw,
+                address: arm.pipe,
                 writers: pipe.map_or(0, |pipe| self.writers(pipe)),
                 buffered: pipe.is_some_and(|pipe| self.buffered(pipe)),
                 doing,
