@@ -522,7 +522,7 @@ impl Engine {
         }
         tracked.suspect = false;
         tracked.look = Some(now.after(REFRESH));
-        let holders = judgement
+        let holders: Vec<ProcKey> = judgement
             .holders
             .iter()
             .map(|holder| holder.process)
