@@ -170,6 +170,9 @@ pub const FLAG_SLEEPING: u16 = 1 << 7;
 pub const FLAG_STOPPED: u16 = 1 << 8;
 /// [`KIND_ROW_TASK`]: `end` is valid.
 pub const FLAG_IN_READ: u16 = 1 << 9;
+/// [`KIND_ROW_END`]: a request of an io_uring of `task`'s process waits to read
+/// `end`.
+pub const FLAG_RING: u16 = 1 << 10;
 
 /// Index into the per-CPU map `COUNTERS`: records put into the ring buffer.
 pub const COUNTER_EVENTS: u32 = 0;

@@ -6,17 +6,25 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use pipewatch_ebpf::{
     abi::{
-        END_SOCKET, FLAG_IN_READ, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END, KIND_ROW_TASK, Record,
+        END_SOCKET, End, FLAG_IN_READ, FLAG_RING, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END,
+        KIND_ROW_TASK, MODE_READ, Record,
     },
-    offsets::{FILE_INODE, INODE_MODE, TASK_ARRIVAL, TASK_NVCSW, TASK_PARENT},
+    offsets::{
+        ABSENT, CONTEXT_TASK, FILE_INODE, INODE_MODE, PIPE_RD_WAIT, REQUEST_CONTEXT, REQUEST_FILE,
+        REQUEST_TASK, TASK_ARRIVAL, TASK_FLAGS, TASK_LEADER, TASK_NVCSW, TASK_PARENT, WAIT_ENTRY,
+        WAIT_PRIVATE,
+    },
 };
 
 use crate::{
     emit::record,
     file::{S_IFIFO, S_IFMT, S_IFSOCK, end_at, end_of, state_of},
-    kernel::{Ptr, load},
+    kernel::{Ptr, load, offset, probe, probe_at},
     probes::is_read,
-    task::{INTERRUPTIBLE, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state, syscall_of},
+    task::{
+        INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state,
+        syscall_of,
+    },
 };
 
 /// Loads pointer number `N` of an iterator's context. The offset must be a
@@ -66,10 +74,57 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
             return 0;
         };
         record.end = end;
-        record.args = state_of(end.pipe, end.flags & END_SOCKET != 0);
+        let socket = end.flags & END_SOCKET != 0;
+        record.args = state_of(end.pipe, socket);
+        if !socket && end.mode & MODE_READ != 0 && awaited_by_ring(&end, load(task, TASK_LEADER)) {
+            record.flags |= FLAG_RING;
+        }
         write(ctx, &record);
     }
     0
+}
+
+/// So many of those who wait for a pipe are looked at.
+const WAITERS: usize = 16;
+
+/// Whether an io_uring of the process led by `leader` waits to read `end`: by a
+/// request that is woken when there are bytes (`io_poll`, whose wait queue entry
+/// points to the request), or by a worker that reads for it.
+#[inline(always)]
+fn awaited_by_ring(end: &End, leader: u64) -> bool {
+    if offset(REQUEST_FILE) == ABSENT as usize {
+        return false;
+    }
+    let head = end.pipe + offset(PIPE_RD_WAIT) as u64;
+    let mut next: u64 = probe_at(head as *const u64);
+    for _ in 0..WAITERS {
+        if next == 0 || next == head {
+            break;
+        }
+        let entry = next.wrapping_sub(offset(WAIT_ENTRY) as u64) as Ptr;
+        let waiter: u64 = probe(entry, WAIT_PRIVATE);
+        // Bit 0 tells which of two entries of the request this is. Anything
+        // else that waits has another address where a request has its file.
+        let request = (waiter & !1) as Ptr;
+        let asks = probe::<u64>(request, REQUEST_FILE) == end.file
+            && probe::<u64>(owner(request), TASK_LEADER) == leader;
+        let works = probe::<u64>(waiter as Ptr, TASK_LEADER) == leader
+            && probe::<u32>(waiter as Ptr, TASK_FLAGS) & PF_IO_WORKER != 0;
+        if asks || works {
+            return true;
+        }
+        next = probe_at(next as *const u64);
+    }
+    false
+}
+
+/// The task that made a request of an io_uring.
+#[inline(always)]
+fn owner(request: Ptr) -> Ptr {
+    if offset(REQUEST_TASK) != ABSENT as usize {
+        return probe::<u64>(request, REQUEST_TASK) as Ptr;
+    }
+    probe::<u64>(probe::<u64>(request, REQUEST_CONTEXT) as Ptr, CONTEXT_TASK) as Ptr
 }
 
 /// Every user thread of the host, and the pipe it sleeps on, if it does.

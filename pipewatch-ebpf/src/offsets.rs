@@ -75,6 +75,16 @@ fields! {
     PIPE_TAIL = "pipe_inode_info" "tail";
     PIPE_READERS = "pipe_inode_info" "readers";
     PIPE_WRITERS = "pipe_inode_info" "writers";
+    PIPE_RD_WAIT = "pipe_inode_info" "rd_wait.head";
+    WAIT_ENTRY = "wait_queue_entry" "entry";
+    WAIT_PRIVATE = "wait_queue_entry" "private";
+    /// Absent without CONFIG_IO_URING, as are the other three.
+    REQUEST_FILE = "io_kiocb" "file" optional;
+    /// Up to 6.12 or so.
+    REQUEST_TASK = "io_kiocb" "task" optional;
+    /// Since then.
+    REQUEST_CONTEXT = "io_kiocb" "tctx" optional;
+    CONTEXT_TASK = "io_uring_task" "task" optional;
     FILE_PRIVATE = "file" "private_data";
     SOCKET_TYPE = "socket" "type";
     SOCKET_SK = "socket" "sk";
@@ -87,6 +97,7 @@ fields! {
     UNIX_PEER = "unix_sock" "peer" optional;
     /// As above.
     UNIX_ADDRESS = "unix_sock" "addr" optional;
+    REGS_IP = "pt_regs" "ip";
     REGS_NR = "pt_regs" "orig_ax";
     REGS_ARG0 = "pt_regs" "di";
     REGS_ARG1 = "pt_regs" "si";

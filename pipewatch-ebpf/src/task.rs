@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
-        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_NR, TASK_COMM,
+        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_IP, REGS_NR, TASK_COMM,
         TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_STATE_OLD,
         TASK_TGID,
     },
@@ -21,6 +21,8 @@ use crate::{
 
 /// `PF_EXITING` of `include/linux/sched.h`.
 pub const PF_EXITING: u32 = 0x4;
+/// `PF_IO_WORKER`.
+pub const PF_IO_WORKER: u32 = 0x10;
 /// `PF_KTHREAD`.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 /// `TASK_INTERRUPTIBLE`.
@@ -150,7 +152,9 @@ pub struct Syscall {
 ///
 /// A task that entered by an exception or interrupt has an error code or a
 /// negative number where a system call has its number (`orig_ax`): user faults
-/// carry bit 2, so none looks like `read` (0).
+/// carry bit 2, so none looks like `read` (0). A worker that the kernel made for
+/// a process (io_uring, vhost) never was in user space: all its registers are
+/// zero (`copy_thread`), which must not look like a `read` of descriptor 0.
 ///
 /// # Safety
 ///
@@ -161,8 +165,13 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
     // SAFETY: typed, and so are the registers the helper returns.
     unsafe {
         let regs = bpf_task_pt_regs(task as *mut _) as Ptr;
+        let in_user_space = load::<u64>(regs, REGS_IP) != 0;
         Syscall {
-            nr: load(regs, REGS_NR),
+            nr: if in_user_space {
+                load(regs, REGS_NR)
+            } else {
+                u64::MAX
+            },
             args: [
                 load(regs, REGS_ARG0),
                 load(regs, REGS_ARG1),

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::{finding::Confidence, problem::Problem, render};
+use crate::{finding::Confidence, problem::Problem, render, source};
 
 /// What the user wants.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ pub enum Command {
         all: bool,
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
+        backend: BackendArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
         format: FormatArg,
     },
     /// Judge a recorded trace again; needs neither root nor a kernel
@@ -67,6 +70,15 @@ pub struct FormatArg {
     pub format: Format,
 }
 
+/// `--backend`, for what looks at the host.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BackendArg {
+    /// How descriptors are followed: by probes in the kernel, or by looking into /proc; auto is
+    /// the former where it is permitted
+    #[arg(long, value_enum, default_value = "auto")]
+    pub backend: Backend,
+}
+
 /// Options of the main job.
 #[derive(Debug, Args)]
 pub struct Watch {
@@ -86,9 +98,9 @@ pub struct Watch {
     /// Write reports there, not to standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// How descriptors are followed
-    #[arg(long, value_enum, default_value = "auto")]
-    pub backend: Backend,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented where it is defined")]
+    pub backend: BackendArg,
     /// Record where in the programs it happened
     #[arg(long, value_enum, default_value = "auto")]
     pub stacks: Stacks,
@@ -136,12 +148,23 @@ impl From<Format> for render::Format {
     }
 }
 
-/// Values of `--backend`. There is one so far, so either value means it.
+/// Values of `--backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Backend {
     Auto,
     Tracepoint,
+    Procfs,
+}
+
+impl From<Backend> for source::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Tracepoint => Self::Tracepoint,
+            Backend::Procfs => Self::Procfs,
+        }
+    }
 }
 
 /// Values of `--stacks`.
@@ -289,6 +312,7 @@ mod tests {
             "demo",
             "doctor --format json",
             "-p 1 --duration 1m",
+            "snapshot --backend procfs",
         ] {
             assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
         }

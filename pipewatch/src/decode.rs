@@ -2,7 +2,7 @@
 
 use pipewatch_ebpf::abi::{
     self, END_CLOEXEC, END_FIFO, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_GROUP, FLAG_IN_READ,
-    FLAG_KERNEL, FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
+    FLAG_KERNEL, FLAG_RING, FLAG_SLEEPING, FLAG_STOPPED, MODE_READ, MODE_WRITE, Record,
 };
 use zerocopy::FromBytes as _;
 
@@ -56,7 +56,31 @@ pub struct CallNumbers {
 }
 
 impl CallNumbers {
-    fn call(self, number: u64) -> Option<Call> {
+    /// On this machine.
+    pub const NATIVE: Self = Self {
+        read: libc::SYS_read as u64,
+        readv: [libc::SYS_readv as u64, libc::SYS_preadv2 as u64],
+        recv: [
+            libc::SYS_recvfrom as u64,
+            libc::SYS_recvmsg as u64,
+            libc::SYS_recvmmsg as u64,
+        ],
+        splice: libc::SYS_splice as u64,
+        tee: libc::SYS_tee as u64,
+        wait4: libc::SYS_wait4 as u64,
+        waitid: libc::SYS_waitid as u64,
+        poll: [libc::SYS_poll as u64, libc::SYS_ppoll as u64],
+        select: [libc::SYS_select as u64, libc::SYS_pselect6 as u64],
+        epoll: [
+            libc::SYS_epoll_wait as u64,
+            libc::SYS_epoll_pwait as u64,
+            libc::SYS_epoll_pwait2 as u64,
+        ],
+        io_uring: libc::SYS_io_uring_enter as u64,
+    };
+
+    /// The call that waits for one descriptor.
+    pub fn call(self, number: u64) -> Option<Call> {
         if number == self.read {
             Some(Call::Read)
         } else if self.readv.contains(&number) {
@@ -77,7 +101,9 @@ impl CallNumbers {
 const P_PID: u64 = 1;
 
 impl CallNumbers {
-    fn multiplexed(self, [_, number, arg0, arg1]: [u64; 4], since: Ktime) -> Option<Multiplexed> {
+    /// The call that waits for several. The arguments are those of a record: the
+    /// first is none of the call's, the second its number.
+    pub fn multiplexed(self, [_, number, arg0, arg1]: [u64; 4], since: Ktime) -> Option<Multiplexed> {
         let (call, set, count) = if self.poll.contains(&number) {
             (Call::Poll, arg0, arg1)
         } else if self.select.contains(&number) {
@@ -97,7 +123,8 @@ impl CallNumbers {
         })
     }
 
-    fn waits_for(self, [_, number, arg0, arg1]: [u64; 4]) -> Option<WaitFor> {
+    /// Whose end is waited for, by the same arguments.
+    pub fn waits_for(self, [_, number, arg0, arg1]: [u64; 4]) -> Option<WaitFor> {
         // Process ids are ints: a negative one names a group of processes.
         let process = |id: u64| match u32::try_from(id as i32) {
             Ok(pid) if pid > 0 => WaitFor::Process(Pid(pid)),
@@ -253,6 +280,7 @@ pub fn end_rows(record: &Record) -> Result<impl Iterator<Item = EndRow> + use<>,
     let [peer_writers, writers, head, tail] = record.args;
     let (actor, table) = (actor(&record.task, record.comm), TableId(record.table));
     let socket = record.end.flags & END_SOCKET != 0;
+    let ring = record.flags & FLAG_RING != 0;
     Ok(end(&record.end).by_channel().map(move |end| {
         let (writers, buffered) = match (socket, end.mode.write) {
             (false, _) => (writers, head != tail),
@@ -265,6 +293,7 @@ pub fn end_rows(record: &Record) -> Result<impl Iterator<Item = EndRow> + use<>,
             end,
             writers: writers as u32,
             buffered,
+            ring,
         }
     }))
 }

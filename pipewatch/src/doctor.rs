@@ -5,9 +5,11 @@ use std::{fs, io::Write};
 use serde::Serialize;
 
 use crate::{
-    bpf::{Kernel, Options},
+    bpf::{Kernel, NotLoaded, Options},
+    clock,
     ids::Pid,
     problem::Problem,
+    procfs::Tables,
     render::Format,
 };
 
@@ -24,9 +26,14 @@ pub struct Check {
     pub hint: Option<String>,
 }
 
-/// Tries everything that pipewatch needs.
+/// Tries everything that pipewatch needs. The last check is of how it would
+/// see the host.
 pub fn examine() -> Vec<Check> {
-    let mut checks = vec![
+    let probes = probes();
+    let proc = proc();
+    let forbidden = probes.as_ref().is_err_and(|refused| refused.forbidden);
+    let backend = backend(probes.is_ok(), forbidden, proc.is_ok());
+    vec![
         kernel(),
         file(
             "type information",
@@ -34,22 +41,48 @@ pub fn examine() -> Vec<Check> {
             "needs CONFIG_DEBUG_INFO_BTF=y",
         ),
         lockdown(),
-    ];
-    checks.push(match probes() {
-        Ok(found) => Check {
-            check: "probes",
-            ok: true,
-            found,
-            hint: None,
-        },
-        Err(problem) => Check {
-            check: "probes",
-            ok: false,
-            found: problem.message,
-            hint: Some(problem.hint),
-        },
-    });
-    checks
+        tried("probes", probes.map_err(|refused| refused.problem)),
+        tried("/proc", proc),
+        backend,
+    ]
+}
+
+fn tried(check: &'static str, result: Result<String, Problem>) -> Check {
+    let ok = result.is_ok();
+    let (found, hint) = match result {
+        Ok(found) => (found, None),
+        Err(problem) => (problem.message, Some(problem.hint)),
+    };
+    Check {
+        check,
+        ok,
+        found,
+        hint,
+    }
+}
+
+fn backend(probes: bool, forbidden: bool, proc: bool) -> Check {
+    let lost = "how holders came by their ends is not seen, nor reads of sockets and by io_uring";
+    let (ok, found, hint) = match (probes, proc) {
+        (true, _) => (true, "tracepoint".to_owned(), None),
+        (false, true) if forbidden => (
+            true,
+            format!("procfs, for probes are not permitted: {lost}"),
+            Some("run as root (sudo) to have probes"),
+        ),
+        (false, true) => (
+            true,
+            format!("procfs, if asked for: {lost}"),
+            Some("use --backend procfs until the probes work"),
+        ),
+        (false, false) => (false, "none".to_owned(), None),
+    };
+    Check {
+        check: "backend",
+        ok,
+        found,
+        hint: hint.map(str::to_owned),
+    }
 }
 
 fn kernel() -> Check {
@@ -106,7 +139,7 @@ fn lockdown() -> Check {
 
 /// Attaches everything and causes an event, which must arrive: a program that
 /// is attached does not have to fire.
-fn probes() -> Result<String, Problem> {
+fn probes() -> Result<String, NotLoaded> {
     let own = Pid(std::process::id());
     let options = Options {
         all: false,
@@ -134,11 +167,11 @@ fn probes() -> Result<String, Problem> {
     })?);
     let events = kernel.counters().events;
     if events == 0 {
-        return Err(silent("a pipe was made"));
+        return Err(silent("a pipe was made").into());
     }
     let tasks = kernel.tasks()?;
     if !tasks.iter().any(|row| row.actor.process.pid == own) {
-        return Err(silent("this process runs"));
+        return Err(silent("this process runs").into());
     }
     let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
     Ok(format!(
@@ -151,6 +184,28 @@ fn probes() -> Result<String, Problem> {
         } else {
             ", process 1 is hidden"
         },
+    ))
+}
+
+/// Looks at every process.
+fn proc() -> Result<String, Problem> {
+    let unreadable = |error: std::io::Error| {
+        Problem::new(
+            format!("cannot look into /proc: {error}"),
+            "is it mounted? (mount -t proc proc /proc)",
+        )
+    };
+    let mut tables = Tables::new(true, Pid(std::process::id())).map_err(unreadable)?;
+    let tasks = tables.tasks(clock::now()).map_err(unreadable)?;
+    let hidden = tables.hidden();
+    let calls = if tables.are_calls_hidden() {
+        "; calls are hidden (kernel.yama.ptrace_scope)"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "{} threads seen; processes that may not be looked into: {hidden}{calls}",
+        tasks.len()
     ))
 }
 
@@ -172,7 +227,7 @@ pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::
             }
         }
     }
-    let works = checks.iter().all(|check| check.ok);
+    let works = checks.last().is_some_and(|check| check.ok);
     if matches!(format, Format::Text) {
         let verdict = if works {
             "pipewatch works here"

@@ -18,11 +18,11 @@ use tokio::{
 };
 
 use crate::{
-    bpf::{Counters, Kernel, Options},
+    bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Kind, Snapshot, TaskRow},
+    event::{Call, EndRow, Kind, Snapshot, TaskRow},
     finding::{
         Confidence, Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally,
     },
@@ -34,13 +34,11 @@ use crate::{
     procfs,
     rules::Rules,
     signals::Signal,
+    source::{Backend, Source},
     target::{self, NotStarted, Running},
     trace_file::{self, Entry, Header},
 };
 
-/// How often sleepers and counters are looked at. Events that are not urgent
-/// wait that long too, so that they cost no wake-up each.
-const TICK: Duration = Duration::from_millis(50);
 /// How often it is seen who waits for several descriptors at once.
 const POLLS: Duration = Duration::from_millis(200);
 /// How many events are taken in before other work gets its turn.
@@ -72,6 +70,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Stop at the first hang.
     pub exit_on_hang: bool,
+    /// How the host is to be seen.
+    pub backend: Backend,
     /// Record user stacks.
     pub stacks: bool,
     /// Size of the buffer for events, in bytes; a power of two, at least a page.
@@ -91,6 +91,7 @@ impl Default for Plan {
             healthy: false,
             duration: None,
             exit_on_hang: false,
+            backend: Backend::Auto,
             stacks: true,
             buffer: 1 << 22,
             record: None,
@@ -119,8 +120,8 @@ pub async fn watch(
     signals: UnboundedReceiver<Signal>,
 ) -> Result<Ended, Problem> {
     let mut session = Session::new(&plan, output, true)?;
-    if plan.debug {
-        session.debug_log = Some(DebugLog::new(&mut session.host.kernel)?);
+    if let Some(kernel) = session.host.source.kernel_mut().filter(|_| plan.debug) {
+        session.debug_log = Some(DebugLog::new(kernel)?);
     }
     let command = match &plan.target {
         Target::Pids(pids) => {
@@ -167,10 +168,18 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     };
     session.start(plan, watching)?;
     session.see_polls()?;
-    // A hang is confirmed by a second look soon after the first.
-    let end = clock::now().after(u64::try_from(2 * TICK.as_nanos()).unwrap_or(u64::MAX));
+    // A hang is confirmed by a second look soon after the first. If it cannot be
+    // seen how long a wait has lasted, it must last.
+    let shows_since = session.host.source.shows_since();
+    let lasting = if shows_since { Duration::ZERO } else { plan.threshold };
+    let lasting = (lasting + 2 * session.host.source.tick()).as_nanos();
+    let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
     while let Some(look) = session.engine.next_look().filter(|look| *look < end) {
         std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
+        if !shows_since {
+            session.tick()?;
+            session.see_polls()?;
+        }
         session.look()?;
     }
     session.stop(Reason::Looked)?;
@@ -194,14 +203,15 @@ struct Session {
 impl Session {
     fn new(plan: &Plan, output: Output, probes: bool) -> Result<Self, Problem> {
         let own = Pid(std::process::id());
-        let kernel = Kernel::load(Options {
+        let options = Options {
             all: matches!(plan.target, Target::All),
             own,
             stacks: plan.stacks,
             buffer: plan.buffer,
             probes,
             verbose: plan.debug,
-        })?;
+        };
+        let source = Source::open(plan.backend, options)?;
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
             min_confidence: plan.min_confidence,
@@ -215,7 +225,7 @@ impl Session {
             trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {
-            host: Host { kernel, wall },
+            host: Host { source, wall },
             engine: Engine::new(rules),
             recorder: recorder.transpose()?,
             output,
@@ -232,11 +242,14 @@ impl Session {
     /// what they hold.
     fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
         let mut watched: BTreeSet<Pid> = BTreeSet::new();
-        // Children of watched processes are added by the kernel side, so this
+        // Children of watched processes are added by the source, so this
         // ends once a pass finds no process that was forked by another's child.
         loop {
-            let kernel = &mut self.host.kernel;
-            let tasks = kernel.tasks()?;
+            let source = &mut self.host.source;
+            let tasks = source.tasks()?;
+            if let Some(pid) = pids.iter().find(|pid| source.is_hidden(**pid)) {
+                return Err(is_hidden(*pid));
+            }
             let mut added = false;
             let mut again = true;
             while again {
@@ -245,7 +258,7 @@ impl Session {
                     let process = row.actor.process;
                     let wanted = pids.contains(&process.pid) || watched.contains(&row.parent);
                     if wanted && watched.insert(process.pid) {
-                        kernel.watch(process.pid, process.start)?;
+                        source.watch(process.pid, process.start)?;
                         (added, again) = (true, true);
                     }
                 }
@@ -276,10 +289,10 @@ impl Session {
         command: &[OsString],
     ) -> Result<Result<Running, NotStarted>, Problem> {
         let own = Pid(std::process::id());
-        let kernel = &mut self.host.kernel;
-        kernel.watch(own, 0)?;
+        let source = &mut self.host.source;
+        source.watch(own, 0)?;
         let started = target::start(command);
-        kernel.unwatch(own);
+        source.unwatch(own)?;
         self.drain()?;
         Ok(started)
     }
@@ -292,25 +305,13 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: text(name.release()),
             arch: text(name.machine()),
-            backend: "tracepoint".to_owned(),
+            backend: self.host.source.name().to_owned(),
             watching,
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
-            limits: self.limits()?,
+            limits: self.host.source.limits()?,
         };
         self.record(|_| Entry::Started(started.clone()))?;
         self.report(Report::Started(started))
-    }
-
-    /// What cannot be seen here.
-    fn limits(&mut self) -> Result<Vec<String>, Problem> {
-        let tasks = self.host.kernel.tasks()?;
-        let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
-        let hidden = "process 1 is hidden from pipewatch here: what it holds is not seen";
-        Ok(if init_shown {
-            Vec::new()
-        } else {
-            vec![hidden.to_owned()]
-        })
     }
 
     async fn run(
@@ -319,15 +320,16 @@ impl Session {
         mut command: Option<Running>,
         mut signals: UnboundedReceiver<Signal>,
     ) -> Result<u8, Problem> {
-        let ring = pollable(self.host.kernel.ring_fd())?;
+        let ring = self.host.source.ring_fd().map(pollable).transpose()?;
         let ended = match &command {
             Some(running) => Some(pollable(running.ended_fd().as_fd())?),
             None => None,
         };
+        let period = self.host.source.tick();
         let end = plan
             .duration
             .and_then(|duration| Instant::now().checked_add(duration));
-        let mut tick = Instant::now() + TICK;
+        let mut tick = Instant::now() + period;
         let mut status = None;
         let reason = loop {
             let wake = tick.min(self.next_look());
@@ -359,16 +361,18 @@ impl Session {
                     }
                     break Reason::Ended;
                 }
-                guard = ring.readable() => {
-                    let mut guard = guard.map_err(|error| no_polling(&error))?;
-                    guard.clear_ready();
-                }
+                told = async {
+                    match &ring {
+                        Some(fd) => fd.readable().await.map(|mut guard| guard.clear_ready()),
+                        None => pending().await,
+                    }
+                } => told.map_err(|error| no_polling(&error))?,
                 () = sleep_until(wake) => {}
             }
             let hangs = self.tally.hangs;
             self.drain()?;
             if Instant::now() >= tick {
-                tick = Instant::now() + TICK;
+                tick = Instant::now() + period;
                 self.tick()?;
             }
             self.look()?;
@@ -403,13 +407,13 @@ impl Session {
             .engine
             .next_look()
             .map_or(u64::MAX / 4, |look| look.since(now));
-        Instant::now() + Duration::from_nanos(wait).min(TICK)
+        Instant::now() + Duration::from_nanos(wait).min(self.host.source.tick())
     }
 
     /// Takes in the events that are there.
     fn drain(&mut self) -> Result<(), Problem> {
         for _ in 0..BATCH {
-            let Some(event) = self.host.kernel.next_event() else {
+            let Some(event) = self.host.source.next_event() else {
                 return Ok(());
             };
             match event {
@@ -424,7 +428,13 @@ impl Session {
 
     /// What is not told by events.
     fn tick(&mut self) -> Result<(), Problem> {
-        for (actor, table, sleep) in self.host.kernel.sleeps() {
+        if let Some(snapshot) = self.host.source.take_state()? {
+            self.tell(Input::Adopt {
+                snapshot,
+                lost: None,
+            })?;
+        }
+        for (actor, table, sleep) in self.host.source.sleeps()? {
             self.tell(Input::Sleeping {
                 actor,
                 table,
@@ -435,10 +445,15 @@ impl Session {
             self.polls = Instant::now() + POLLS;
             self.see_polls()?;
         }
+        self.drain()?;
+        if let Some(tasks) = self.host.source.take_sleepers() {
+            let now = clock::now();
+            self.tell(Input::Tasks { tasks, now })?;
+        }
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
-        let counters = self.host.kernel.counters();
+        let counters = self.host.source.counters();
         let lost = counters.dropped - self.counters.dropped;
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
@@ -467,14 +482,26 @@ impl Session {
     /// Tells the engine which watched threads wait for pipes among others, of
     /// those pipes that may be in question.
     fn see_polls(&mut self) -> Result<(), Problem> {
-        for row in self.host.kernel.tasks()? {
+        let mut ends: Option<Vec<EndRow>> = None;
+        for row in self.host.source.pollers()? {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
             };
             if !self.engine.is_doubtful(row.table) {
                 continue;
             }
-            let fds = procfs::waited_for(row.actor.tid, &multiplexed);
+            let fds = if multiplexed.call == Call::IoUring {
+                // Only the kernel's own tables tell what a ring waits for.
+                let known = match ends.take() {
+                    Some(known) => known,
+                    None => self.host.source.ends()?,
+                };
+                let known = ends.insert(known).iter();
+                let of_ring = known.filter(|end| end.ring && end.table == row.table);
+                of_ring.map(|end| end.end.fd).collect()
+            } else {
+                procfs::waited_for(row.actor.tid, &multiplexed)
+            };
             self.tell(Input::Polling {
                 actor: row.actor,
                 table: row.table,
@@ -495,7 +522,7 @@ impl Session {
         if self.engine.due(now).next().is_none() {
             return Ok(());
         }
-        let before = self.host.kernel.tasks()?;
+        let before = self.host.source.tasks()?;
         self.tell(Input::Tasks {
             tasks: before.clone(),
             now,
@@ -517,18 +544,18 @@ impl Session {
     /// Asks the kernel for the wake-ups that the engine wants to hear of.
     fn arm(&mut self) {
         for arm in self.engine.take_arms() {
-            self.host.kernel.arm(arm);
+            self.host.source.arm(arm);
         }
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Problem> {
-        let before = self.host.kernel.tasks()?;
+        let before = self.host.source.tasks()?;
         self.snapshot_after(&before)
     }
 
     fn snapshot_after(&mut self, before: &[TaskRow]) -> Result<Snapshot, Problem> {
-        let ends = self.host.kernel.ends()?;
-        let after = self.host.kernel.tasks()?;
+        let ends = self.host.source.ends()?;
+        let after = self.host.source.tasks()?;
         Ok(Snapshot::new(before, ends, after))
     }
 
@@ -536,8 +563,8 @@ impl Session {
     /// processes.
     fn adopt(&mut self, lost: Option<Ktime>) -> Result<Snapshot, Problem> {
         let snapshot = self.snapshot()?;
-        let kernel = &self.host.kernel;
-        let snapshot = snapshot.only(|process| kernel.is_watched(process.pid));
+        let source = &self.host.source;
+        let snapshot = snapshot.only(|process| source.is_watched(process.pid));
         self.tell(Input::Adopt {
             snapshot: snapshot.clone(),
             lost,
@@ -548,7 +575,7 @@ impl Session {
     /// Tells the engine something, records it, and reports what comes of it.
     fn tell(&mut self, input: Input) -> Result<(), Problem> {
         let findings = self.engine.take(&input);
-        self.record(|kernel| Entry::Input(concerning(kernel, input)))?;
+        self.record(|source| Entry::Input(concerning(source, input)))?;
         for finding in findings {
             self.tally.count(&finding);
             if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
@@ -563,9 +590,9 @@ impl Session {
         Ok(())
     }
 
-    fn record(&mut self, entry: impl FnOnce(&Kernel) -> Entry) -> Result<(), Problem> {
+    fn record(&mut self, entry: impl FnOnce(&Source) -> Entry) -> Result<(), Problem> {
         match &mut self.recorder {
-            Some(recorder) => recorder.write(&entry(&self.host.kernel)),
+            Some(recorder) => recorder.write(&entry(&self.host.source)),
             None => Ok(()),
         }
     }
@@ -594,7 +621,7 @@ impl Session {
     }
 
     fn stop(&mut self, reason: Reason) -> Result<(), Problem> {
-        let counters = self.host.kernel.counters();
+        let counters = self.host.source.counters();
         let stopped = Stopped {
             time: clock::now(),
             tally: self.tally,
@@ -626,6 +653,13 @@ fn not_shown(pid: Pid) -> Problem {
     }
 }
 
+fn is_hidden(pid: Pid) -> Problem {
+    Problem::new(
+        format!("looking into process {pid} is not permitted"),
+        "if it belongs to another user, run pipewatch as root (sudo), or as that user",
+    )
+}
+
 fn has_ended(pid: Pid) -> Problem {
     Problem::new(
         format!("process {pid} ended while it was being attached"),
@@ -652,8 +686,8 @@ fn no_polling(error: &std::io::Error) -> Problem {
 
 /// What is worth recording of an input: of a snapshot, what has to do with
 /// watched processes.
-fn concerning(kernel: &Kernel, input: Input) -> Input {
-    let watched = |process: ProcKey| kernel.is_watched(process.pid);
+fn concerning(source: &Source, input: Input) -> Input {
+    let watched = |process: ProcKey| source.is_watched(process.pid);
     match input {
         Input::Look { snapshot, now } => {
             let snapshot = snapshot.concerning(watched);

@@ -389,17 +389,19 @@ impl Engine {
             .map(|(key, _)| *key)
     }
 
-    /// Drops the waits that are due and over, as a list of threads shows, unless
-    /// their end is to be reported.
+    /// Drops the waits that are due and over, as a list of threads shows. Those
+    /// whose end is to be reported are due, once they are over.
     pub fn dismiss(&mut self, tasks: &[TaskRow], now: Ktime) {
         let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
-        for ((tid, pipe), tracked) in &mut self.waits {
-            if pipe.is_some() {
+        for ((_, pipe), tracked) in &mut self.waits {
+            let wait = &tracked.wait;
+            let row = tasks.get(&wait.actor.tid);
+            if row.is_some_and(|row| row.continues(&wait.sleep)) {
                 continue;
             }
-            let wait = &tracked.wait.sleep;
-            let over = !tasks.get(tid).is_some_and(|row| row.continues(wait));
-            if over && tracked.reported.is_none() && tracked.look.is_some_and(|look| look <= now) {
+            if tracked.reported.is_some() {
+                tracked.look = tracked.look.map(|look| look.min(now));
+            } else if pipe.is_none() && tracked.look.is_some_and(|look| look <= now) {
                 tracked.look = None;
             }
         }

@@ -403,6 +403,8 @@ pub struct EndRow {
     pub writers: u32,
     /// `pipe->head` differs from `pipe->tail`.
     pub buffered: bool,
+    /// A request of an io_uring of that process waits to read it.
+    pub ring: bool,
 }
 
 /// The kernel's tables at one moment, the whole host.

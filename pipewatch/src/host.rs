@@ -1,17 +1,17 @@
-//! The kernel and `/proc`, as they tell a report what the engine does not know.
+//! The host, as it tells a report what the engine does not know.
 
 use crate::{
-    bpf::Kernel,
     clock::Wall,
     finding::{Details, Frame},
     ids::{Fd, Ktime, ProcKey, StackId},
     procfs,
+    source::Source,
 };
 
 /// The host.
 pub struct Host {
-    /// The kernel side.
-    pub kernel: Kernel,
+    /// How it is seen.
+    pub source: Source,
     /// Its clocks.
     pub wall: Wall,
 }
@@ -22,7 +22,7 @@ impl Details for Host {
     }
 
     fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame> {
-        let addresses = stack.map(|id| self.kernel.stack(id)).unwrap_or_default();
+        let addresses = stack.map(|id| self.source.stack(id)).unwrap_or_default();
         if addresses.is_empty() {
             return Vec::new();
         }

@@ -22,6 +22,7 @@ pub mod render;
 pub mod replay;
 pub mod rules;
 pub mod signals;
+pub mod source;
 pub mod target;
 pub mod trace_file;
 pub mod world;

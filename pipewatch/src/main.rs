@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipewatch::{
-    cli::{self, Cli, Command, Format, Parsed, Stacks},
+    cli::{self, Backend, Cli, Command, Format, Parsed, Stacks},
     demo, doctor,
     driver::{self, Ended, Plan, Target},
     ids::Pid,
@@ -70,7 +70,12 @@ fn run(cli: Cli) -> Result<u8> {
         }
         Some(Command::Doctor(format)) => run_doctor(format.format),
         Some(Command::Demo(format)) => run_demo(format.format),
-        Some(Command::Snapshot { pids, format, .. }) => run_snapshot(&pids, format.format),
+        Some(Command::Snapshot {
+            pids,
+            backend,
+            format,
+            ..
+        }) => run_snapshot(&pids, backend.backend, format.format),
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
@@ -89,7 +94,7 @@ fn run_doctor(format: Format) -> Result<u8> {
     }
 }
 
-fn run_snapshot(pids: &[u32], format: Format) -> Result<u8> {
+fn run_snapshot(pids: &[u32], backend: Backend, format: Format) -> Result<u8> {
     let target = if pids.is_empty() {
         Target::All
     } else {
@@ -97,6 +102,7 @@ fn run_snapshot(pids: &[u32], format: Format) -> Result<u8> {
     };
     let plan = Plan {
         target,
+        backend: backend.into(),
         ..Plan::default()
     };
     Ok(driver::look_once(&plan, Output::new(None, format.into())?)?)
@@ -146,6 +152,7 @@ fn plan(options: &cli::Watch) -> Result<Plan> {
         duration: options.duration,
         exit_on_hang: options.exit_on_hang,
         record: options.record.clone(),
+        backend: options.backend.backend.into(),
         stacks: options.stacks == Stacks::Auto,
         buffer: options.buffer,
         debug: options.verbose > 1,

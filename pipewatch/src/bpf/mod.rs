@@ -29,27 +29,7 @@ use crate::{
 /// committed, so that building pipewatch needs no eBPF tool chain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../pipewatch-ebpf/pipewatch.bpf.o");
 
-const CALLS: CallNumbers = CallNumbers {
-    read: libc::SYS_read as u64,
-    readv: [libc::SYS_readv as u64, libc::SYS_preadv2 as u64],
-    recv: [
-        libc::SYS_recvfrom as u64,
-        libc::SYS_recvmsg as u64,
-        libc::SYS_recvmmsg as u64,
-    ],
-    splice: libc::SYS_splice as u64,
-    tee: libc::SYS_tee as u64,
-    wait4: libc::SYS_wait4 as u64,
-    waitid: libc::SYS_waitid as u64,
-    poll: [libc::SYS_poll as u64, libc::SYS_ppoll as u64],
-    select: [libc::SYS_select as u64, libc::SYS_pselect6 as u64],
-    epoll: [
-        libc::SYS_epoll_wait as u64,
-        libc::SYS_epoll_pwait as u64,
-        libc::SYS_epoll_pwait2 as u64,
-    ],
-    io_uring: libc::SYS_io_uring_enter as u64,
-};
+const CALLS: CallNumbers = CallNumbers::NATIVE;
 
 /// What is to be watched, and how.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +59,24 @@ pub struct Counters {
     pub map_full: u64,
 }
 
+/// Why the kernel side is not at work.
+#[derive(Clone, Debug)]
+pub struct NotLoaded {
+    /// In words.
+    pub problem: Problem,
+    /// It is not permitted to load programs at all.
+    pub forbidden: bool,
+}
+
+impl From<Problem> for NotLoaded {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            forbidden: false,
+        }
+    }
+}
+
 /// The loaded and attached programs. Dropping it removes all of them.
 pub struct Kernel {
     options: Options,
@@ -98,7 +96,7 @@ impl Kernel {
     ///
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
-    pub fn load(options: Options) -> Result<Self, Problem> {
+    pub fn load(options: Options) -> Result<Self, NotLoaded> {
         let offsets = offsets::of_running_kernel()?;
         let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
         let calls = [
@@ -323,17 +321,19 @@ fn unexpected(what: &str, error: &dyn std::error::Error) -> Problem {
     )
 }
 
-fn explain_load(error: &EbpfError) -> Problem {
+fn explain_load(error: &EbpfError) -> NotLoaded {
     let message = chain(error);
-    let refused = message.contains("Operation not permitted") || message.contains("os error 1)");
-    if refused {
-        return Problem::new(
+    let forbidden = message.contains("Operation not permitted") || message.contains("os error 1)");
+    let problem = if forbidden {
+        Problem::new(
             "loading BPF programs needs root: operation not permitted",
             "run as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
-        );
-    }
-    Problem::new(
-        format!("cannot load the eBPF programs: {message}"),
-        "`pipewatch doctor` tells what works here",
-    )
+        )
+    } else {
+        Problem::new(
+            format!("cannot load the eBPF programs: {message}"),
+            "`pipewatch doctor` tells what works here",
+        )
+    };
+    NotLoaded { problem, forbidden }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Evidence, Wait};
 use crate::{
-    event::EndRow,
+    event::{EndRow, Kind},
     finding::{Act, ViaKind},
     ids::{Pid, ProcKey},
     world::{Pipe, Provenance, Sign, Slot, World},
@@ -213,7 +213,13 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
         return Role::OwnWriter;
     }
     // A write end that has been used may be used again, by a signal handler.
-    if within_reach && (sharers > 1 || wait.sleep.end.head != Some(0)) {
+    // Where that cannot be told of a pipe (`/proc`), it is as most are.
+    let end = wait.sleep.end;
+    let used = match end.kind {
+        Kind::Pipe | Kind::Fifo => end.head.is_some_and(|head| head != 0),
+        Kind::Socketpair { .. } => true,
+    };
+    if within_reach && (sharers > 1 || used) {
         return Role::OwnWriter;
     }
     Role::Itself { made: true }

@@ -304,6 +304,7 @@ impl Kernel {
                     end,
                     writers: self.writers(end.pipe),
                     buffered: self.buffered(end.pipe),
+                    ring: false,
                 }));
             }
         }

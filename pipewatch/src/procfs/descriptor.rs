@@ -1,0 +1,106 @@
+//! Descriptors of pipes and FIFOs in a thread's table.
+
+use std::{fs, io};
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+
+use crate::{
+    event::{End, Kind, Mode},
+    ids::{Fd, FileId, PipeId, Tid},
+};
+
+/// The descriptors of pipes and FIFOs that a thread has. `pipefs` is the device
+/// of anonymous pipes. Which description they refer to is not known yet.
+///
+/// # Errors
+///
+/// The table may not be read, or the thread is gone.
+pub(super) fn ends(tid: Tid, pipefs: u32) -> io::Result<Vec<End>> {
+    let names = fs::read_dir(format!("/proc/{tid}/fd"))?.filter_map(Result::ok);
+    let fds = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(fds.filter_map(|fd| end(tid, Fd(fd), pipefs)).collect())
+}
+
+/// One of them; `None` if it is something else.
+pub(super) fn end(tid: Tid, fd: Fd, pipefs: u32) -> Option<End> {
+    let pipe = pipe(tid, fd)?;
+    let (mode, cloexec) = flags(&fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?)?;
+    Some(End {
+        fd,
+        pipe,
+        address: 0,
+        file: FileId(0),
+        mode,
+        cloexec,
+        kind: if pipe.dev == pipefs {
+            Kind::Pipe
+        } else {
+            Kind::Fifo
+        },
+        head: None,
+    })
+}
+
+/// The pipe or FIFO that a descriptor refers to.
+pub(super) fn pipe(tid: Tid, fd: Fd) -> Option<PipeId> {
+    // A file on a network file system must not be asked after.
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO;
+    let stat = statx(CWD, format!("/proc/{tid}/fd/{fd}"), flags, wanted).ok()?;
+    let is_fifo = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Fifo;
+    is_fifo.then_some(PipeId {
+        dev: stat.stx_dev_major << 20 | stat.stx_dev_minor,
+        inode: stat.stx_ino,
+    })
+}
+
+/// Direction and close-on-exec, of the octal `flags:` of fdinfo.
+fn flags(fdinfo: &str) -> Option<(Mode, bool)> {
+    let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+    let access = flags & libc::O_ACCMODE;
+    let mode = Mode {
+        read: access != libc::O_WRONLY,
+        write: access != libc::O_RDONLY,
+    };
+    // An O_PATH descriptor can do neither.
+    (flags & libc::O_PATH == 0).then_some((mode, flags & libc::O_CLOEXEC != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    #[test]
+    fn flags_of_fdinfo() {
+        let of = |flags: &str| super::flags(&format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t16\n"));
+        let mode = |read, write| Mode { read, write };
+        assert_eq!(of("00"), Some((mode(true, false), false)));
+        assert_eq!(of("02000001"), Some((mode(false, true), true)));
+        assert_eq!(of("04002"), Some((mode(true, true), false)));
+        assert_eq!(of("010000000"), None);
+        assert_eq!(of("9"), None);
+    }
+
+    #[test]
+    fn both_ends_of_a_pipe_and_nothing_else() {
+        let own = Tid(rustix::thread::gettid().as_raw_pid().unsigned_abs());
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        let file = fs::File::open("/dev/null").expect("a file");
+        let number = |fd: i32| Fd(fd.unsigned_abs());
+        let [read, write, file] = [read.as_raw_fd(), write.as_raw_fd(), file.as_raw_fd()]
+            .map(number);
+        let pipefs = super::pipe(own, read).expect("a pipe").dev;
+        let all = ends(own, pipefs).expect("own descriptors");
+        let found = |fd| all.iter().find(|end| end.fd == fd);
+        let (read, write) = (found(read).expect("read end"), found(write).expect("write end"));
+        assert!(read.mode.read && !read.mode.write && write.mode.write && !write.mode.read);
+        assert_eq!((read.pipe, read.kind), (write.pipe, Kind::Pipe));
+        assert!(read.cloexec && write.cloexec);
+        assert_eq!(found(file), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! How the host is seen: by programs in the kernel, or, where these are not
+//! permitted, by looking into `/proc` again and again.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+    os::fd::BorrowedFd,
+    time::Duration,
+};
+
+use crate::{
+    bpf::{Counters, Kernel, Options},
+    clock,
+    decode::Unreadable,
+    event::{Actor, Arm, EndRow, Event, Sleep, Snapshot, TaskRow},
+    ids::{Ktime, Pid, StackId, TableId, Tid},
+    problem::Problem,
+    procfs::Tables,
+};
+
+/// Which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// The kernel's programs if they are permitted, else `/proc`.
+    #[default]
+    Auto,
+    /// Programs on tracepoints.
+    Tracepoint,
+    /// `/proc` alone.
+    Procfs,
+}
+
+/// The host, as it is seen.
+pub enum Source {
+    /// By programs in the kernel, which report what happens.
+    Tracepoint(Box<Kernel>),
+    /// By `/proc`, which shows what is.
+    Procfs(Box<Looking>),
+}
+
+/// `/proc` shows what is and not what happens, which is told by what has
+/// changed since the last look.
+pub struct Looking {
+    tables: Tables,
+    /// Why it is not done by programs in the kernel; `None` if it was asked for.
+    forced: Option<String>,
+    /// Who slept at the last look.
+    sleepers: Vec<TaskRow>,
+    /// A sleep that was seen is over.
+    went_on: bool,
+    /// What must have happened since the look before.
+    events: VecDeque<Event>,
+    /// What the watched processes had, when last told, and when that was.
+    state: Option<(Snapshot, Ktime)>,
+}
+
+/// How often it is seen which descriptors the watched processes have.
+const STATE: u64 = 1_000_000_000;
+
+impl Source {
+    /// Begins to see.
+    ///
+    /// # Errors
+    ///
+    /// This way, or any, does not work here: why, and what to do.
+    pub fn open(backend: Backend, options: Options) -> Result<Self, Problem> {
+        let forced = match backend {
+            Backend::Procfs => None,
+            Backend::Auto | Backend::Tracepoint => match Kernel::load(options) {
+                Ok(kernel) => return Ok(Self::Tracepoint(Box::new(kernel))),
+                Err(refused) if backend == Backend::Auto && refused.forbidden => {
+                    Some(refused.problem.message)
+                }
+                Err(refused) => return Err(refused.problem),
+            },
+        };
+        let tables = Tables::new(options.all, options.own).map_err(|error| unreadable(&error))?;
+        Ok(Self::Procfs(Box::new(Looking {
+            tables,
+            forced,
+            sleepers: Vec::new(),
+            went_on: false,
+            events: VecDeque::new(),
+            state: None,
+        })))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tracepoint(_) => "tracepoint",
+            Self::Procfs(_) => "procfs",
+        }
+    }
+
+    /// How often sleepers are looked at. What is not urgent waits that long too.
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Tracepoint(_) => 50,
+            // Every thread costs some microseconds.
+            Self::Procfs(_) => 150,
+        })
+    }
+
+    /// Whether it shows since when a thread sleeps, or only that it does.
+    pub fn shows_since(&self) -> bool {
+        matches!(self, Self::Tracepoint(_))
+    }
+
+    /// What cannot be seen here, after a first look.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn limits(&mut self) -> Result<Vec<String>, Problem> {
+        let tasks = self.tasks()?;
+        let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
+        let mut limits = Vec::new();
+        if let Self::Procfs(looking) = self {
+            limits.extend(looking.limits());
+        }
+        if !init_shown {
+            let hidden = "process 1 is hidden from pipewatch here: what it holds is not seen";
+            limits.push(hidden.to_owned());
+        }
+        Ok(limits)
+    }
+
+    /// The kernel's programs, if they are what is used.
+    pub fn kernel_mut(&mut self) -> Option<&mut Kernel> {
+        match self {
+            Self::Tracepoint(kernel) => Some(kernel),
+            Self::Procfs(_) => None,
+        }
+    }
+
+    /// Readable when there are urgent or many events, if events are told.
+    pub fn ring_fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tracepoint(kernel) => Some(kernel.ring_fd()),
+            Self::Procfs(_) => None,
+        }
+    }
+
+    /// The next event, if there is one. An unreadable one counts as lost.
+    pub fn next_event(&mut self) -> Option<Result<Event, Unreadable>> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.next_event(),
+            Self::Procfs(looking) => looking.events.pop_front().map(Ok),
+        }
+    }
+
+    /// Every user thread of the host.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.tasks(),
+            Self::Procfs(looking) => {
+                let tasks = looking.tables.tasks(clock::now());
+                tasks.map_err(|error| unreadable(&error))
+            }
+        }
+    }
+
+    /// Every descriptor of a pipe, after the threads were asked for.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn ends(&mut self) -> Result<Vec<EndRow>, Problem> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.ends(),
+            Self::Procfs(looking) => Ok(looking.tables.ends()),
+        }
+    }
+
+    /// The latest sleep in a read of each watched thread; it may be over.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn sleeps(&mut self) -> Result<Vec<(Actor, TableId, Sleep)>, Problem> {
+        match self {
+            Self::Tracepoint(kernel) => Ok(kernel.sleeps()),
+            Self::Procfs(looking) => {
+                looking.look().map_err(|error| unreadable(&error))?;
+                let sleep = |row: &TaskRow| Some((row.actor, row.table, row.sleep?));
+                Ok(looking.sleepers.iter().filter_map(sleep).collect())
+            }
+        }
+    }
+
+    /// Threads among which are those that wait for several descriptors.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.tasks(),
+            Self::Procfs(looking) => Ok(looking.sleepers.clone()),
+        }
+    }
+
+    /// Who sleeps, once a sleep is over of which no event tells.
+    pub fn take_sleepers(&mut self) -> Option<Vec<TaskRow>> {
+        match self {
+            Self::Tracepoint(_) => None,
+            Self::Procfs(looking) => {
+                std::mem::take(&mut looking.went_on).then(|| looking.sleepers.clone())
+            }
+        }
+    }
+
+    /// What the watched processes have, if it has changed and no event tells.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn take_state(&mut self) -> Result<Option<Snapshot>, Problem> {
+        match self {
+            Self::Tracepoint(_) => Ok(None),
+            Self::Procfs(looking) => looking.take_state().map_err(|error| unreadable(&error)),
+        }
+    }
+
+    /// Adds a process to the watched ones.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn watch(&mut self, pid: Pid, start: u64) -> Result<(), Problem> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.watch(pid, start),
+            Self::Procfs(looking) => {
+                looking.tables.watch(pid, start);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a process from the watched ones; its children stay.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be seen any more.
+    pub fn unwatch(&mut self, pid: Pid) -> Result<(), Problem> {
+        match self {
+            Self::Tracepoint(kernel) => {
+                kernel.unwatch(pid);
+                Ok(())
+            }
+            Self::Procfs(looking) => {
+                let removed = looking.tables.unwatch(pid);
+                removed.map_err(|error| unreadable(&error))
+            }
+        }
+    }
+
+    /// Whether a process is among the watched ones.
+    pub fn is_watched(&self, pid: Pid) -> bool {
+        match self {
+            Self::Tracepoint(kernel) => kernel.is_watched(pid),
+            Self::Procfs(looking) => looking.tables.is_watched(pid),
+        }
+    }
+
+    /// Whether a process may not be looked into.
+    pub fn is_hidden(&self, pid: Pid) -> bool {
+        match self {
+            Self::Tracepoint(_) => false,
+            Self::Procfs(looking) => looking.tables.is_hidden(pid),
+        }
+    }
+
+    /// Asks to be told, once, when the thread is woken. Where that cannot be,
+    /// the end of the wait is found by looking.
+    pub fn arm(&mut self, arm: Arm) {
+        if let Some(kernel) = self.kernel_mut() {
+            kernel.arm(arm);
+        }
+    }
+
+    /// What became of events so far.
+    pub fn counters(&self) -> Counters {
+        match self {
+            Self::Tracepoint(kernel) => kernel.counters(),
+            Self::Procfs(_) => Counters::default(),
+        }
+    }
+
+    /// Addresses of a recorded stack, innermost first.
+    pub fn stack(&self, id: StackId) -> Vec<u64> {
+        match self {
+            Self::Tracepoint(kernel) => kernel.stack(id),
+            Self::Procfs(_) => Vec::new(),
+        }
+    }
+}
+
+impl Looking {
+    fn limits(&self) -> Vec<String> {
+        let why = self.forced.as_ref().map_or_else(String::new, |forced| format!("{forced}; "));
+        let mut limits = vec![
+            format!(
+                "{why}/proc is looked at instead: how a holder came by its end is not seen, and \
+                 a wait counts from when it was seen first"
+            ),
+            "reads of sockets and by io_uring are not seen".to_owned(),
+        ];
+        match self.tables.hidden() {
+            0 => {}
+            hidden => limits.push(format!(
+                "processes of others ({hidden} now) may not be looked into: what they hold is not \
+                 seen, so that a holder may be missing",
+            )),
+        }
+        if self.tables.are_calls_hidden() {
+            limits.push(
+                "calls are hidden (kernel.yama.ptrace_scope): of a thread whose process has \
+                 several read ends it is not seen which one it reads, and poll, select and epoll \
+                 are not seen"
+                    .to_owned(),
+            );
+        }
+        limits
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        let id = |row: &TaskRow| -> (Tid, Option<u64>) { (row.actor.tid, row.asleep) };
+        let sleepers = self.tables.sleepers(clock::now())?;
+        let present: BTreeSet<_> = sleepers.iter().map(id).collect();
+        self.went_on |= self.sleepers.iter().any(|row| !present.contains(&id(row)));
+        self.sleepers = sleepers;
+        self.events.extend(self.tables.let_go(clock::now()));
+        Ok(())
+    }
+
+    fn take_state(&mut self) -> io::Result<Option<Snapshot>> {
+        let now = clock::now();
+        let due = |told: Ktime| now.since(told) >= STATE;
+        if self.state.as_ref().is_some_and(|(_, told)| !due(*told)) && !self.tables.is_idle() {
+            return Ok(None);
+        }
+        let state = self.tables.watched_state()?;
+        let news = self.state.as_ref().is_none_or(|(last, _)| *last != state);
+        self.state = Some((state, now));
+        Ok(self.state.as_ref().filter(|_| news).map(|(state, _)| state.clone()))
+    }
+}
+
+fn unreadable(error: &io::Error) -> Problem {
+    Problem::new(
+        format!("cannot look into /proc: {error}"),
+        "is it mounted? (mount -t proc proc /proc)",
+    )
+}
