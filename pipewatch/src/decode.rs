@@ -103,7 +103,11 @@ const P_PID: u64 = 1;
 impl CallNumbers {
     /// The call that waits for several. The arguments are those of a record: the
     /// first is none of the call's, the second its number.
-    pub fn multiplexed(self, [_, number, arg0, arg1]: [u64; 4], since: Ktime) -> Option<Multiplexed> {
+    pub fn multiplexed(
+        self,
+        [_, number, arg0, arg1]: [u64; 4],
+        since: Ktime,
+    ) -> Option<Multiplexed> {
         let (call, set, count) = if self.poll.contains(&number) {
             (Call::Poll, arg0, arg1)
         } else if self.select.contains(&number) {

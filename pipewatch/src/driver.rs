@@ -171,7 +171,11 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     // A hang is confirmed by a second look soon after the first. If it cannot be
     // seen how long a wait has lasted, it must last.
     let shows_since = session.host.source.shows_since();
-    let lasting = if shows_since { Duration::ZERO } else { plan.threshold };
+    let lasting = if shows_since {
+        Duration::ZERO
+    } else {
+        plan.threshold
+    };
     let lasting = (lasting + 2 * session.host.source.tick()).as_nanos();
     let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
     while let Some(look) = session.engine.next_look().filter(|look| *look < end) {

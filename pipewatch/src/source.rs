@@ -303,7 +303,10 @@ impl Source {
 
 impl Looking {
     fn limits(&self) -> Vec<String> {
-        let why = self.forced.as_ref().map_or_else(String::new, |forced| format!("{forced}; "));
+        let why = self
+            .forced
+            .as_ref()
+            .map_or_else(String::new, |forced| format!("{forced}; "));
         let mut limits = vec![
             format!(
                 "{why}/proc is looked at instead: how a holder came by its end is not seen, and \
@@ -348,7 +351,11 @@ impl Looking {
         let state = self.tables.watched_state()?;
         let news = self.state.as_ref().is_none_or(|(last, _)| *last != state);
         self.state = Some((state, now));
-        Ok(self.state.as_ref().filter(|_| news).map(|(state, _)| state.clone()))
+        Ok(self
+            .state
+            .as_ref()
+            .filter(|_| news)
+            .map(|(state, _)| state.clone()))
     }
 }
 

@@ -78,7 +78,9 @@ pub enum Entry {
 pub struct Writer {
     path: PathBuf,
     to: BufWriter<File>,
-    /// The sleep that was last written of each thread.
+    /// The sleep that was last written of each thread, since the last look. After
+    /// that it may have to be told again: its thread may have been thought to
+    /// wait elsewhere.
     sleeps: BTreeMap<Tid, u64>,
 }
 
@@ -108,6 +110,9 @@ impl Writer {
             && self.sleeps.insert(actor.tid, sleep.nvcsw) == Some(sleep.nvcsw)
         {
             return Ok(());
+        }
+        if matches!(entry, Entry::Input(Input::Look { .. })) {
+            self.sleeps.clear();
         }
         self.line(entry)
     }

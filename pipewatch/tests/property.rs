@@ -101,6 +101,7 @@ fn deed() -> impl Strategy<Value = String> {
         2 => plain("unshare"),
         2 => (fd(), fd()).prop_map(|(a, b)| format!("socketpair {a} {b}")),
         5 => with_fd("read"),
+        3 => with_fd("poll"),
         3 => with_fd("write"),
         1 => with_id("signal"),
         1 => with_id("signal").prop_map(|deed| deed + " eintr"),
@@ -585,6 +586,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         end,
         writers,
         buffered,
+        ring: false,
     });
     (vec(task(), 0..8), vec(held, 0..8)).prop_map(|(tasks, ends)| Snapshot { tasks, ends })
 }

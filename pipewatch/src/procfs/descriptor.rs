@@ -56,7 +56,9 @@ pub(super) fn pipe(tid: Tid, fd: Fd) -> Option<PipeId> {
 
 /// Direction and close-on-exec, of the octal `flags:` of fdinfo.
 fn flags(fdinfo: &str) -> Option<(Mode, bool)> {
-    let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("flags:"))?;
     let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
     let access = flags & libc::O_ACCMODE;
     let mode = Mode {
@@ -92,12 +94,15 @@ mod tests {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let file = fs::File::open("/dev/null").expect("a file");
         let number = |fd: i32| Fd(fd.unsigned_abs());
-        let [read, write, file] = [read.as_raw_fd(), write.as_raw_fd(), file.as_raw_fd()]
-            .map(number);
+        let [read, write, file] =
+            [read.as_raw_fd(), write.as_raw_fd(), file.as_raw_fd()].map(number);
         let pipefs = super::pipe(own, read).expect("a pipe").dev;
         let all = ends(own, pipefs).expect("own descriptors");
         let found = |fd| all.iter().find(|end| end.fd == fd);
-        let (read, write) = (found(read).expect("read end"), found(write).expect("write end"));
+        let (read, write) = (
+            found(read).expect("read end"),
+            found(write).expect("write end"),
+        );
         assert!(read.mode.read && !read.mode.write && write.mode.write && !write.mode.read);
         assert_eq!((read.pipe, read.kind), (write.pipe, Kind::Pipe));
         assert!(read.cloexec && write.cloexec);

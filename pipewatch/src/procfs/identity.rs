@@ -22,10 +22,13 @@ impl Identities {
     /// Numbers one descriptor, as before if it was there before.
     pub(super) fn of_one(&mut self, table: TableId, end: End) -> End {
         let last = &mut self.last;
-        let file = self.known.entry((table, end.fd, end.pipe)).or_insert_with(|| {
-            *last += 1;
-            FileId(*last)
-        });
+        let file = self
+            .known
+            .entry((table, end.fd, end.pipe))
+            .or_insert_with(|| {
+                *last += 1;
+                FileId(*last)
+            });
         End { file: *file, ..end }
     }
 

@@ -86,7 +86,8 @@ impl Tables {
             io::Error::new(io::ErrorKind::NotFound, "it does not show own descriptors")
         })?;
         let two = Pid(2);
-        let is_kthreadd = fs::read(format!("/proc/{two}/comm")).is_ok_and(|comm| comm == b"kthreadd\n");
+        let is_kthreadd =
+            fs::read(format!("/proc/{two}/comm")).is_ok_and(|comm| comm == b"kthreadd\n");
         Ok(Self {
             all,
             own,
@@ -189,7 +190,10 @@ impl Tables {
     /// last.
     pub fn ends(&mut self) -> Vec<EndRow> {
         let listed = std::mem::take(&mut self.listed);
-        let mut rows: Vec<EndRow> = listed.iter().flat_map(|threads| self.held(threads)).collect();
+        let mut rows: Vec<EndRow> = listed
+            .iter()
+            .flat_map(|threads| self.held(threads))
+            .collect();
         self.listed = listed;
         self.identities.of_all(&mut rows);
         let mut writers: BTreeMap<PipeId, BTreeSet<FileId>> = BTreeMap::new();
@@ -223,7 +227,9 @@ impl Tables {
     pub fn let_go(&mut self, now: Ktime) -> Vec<Event> {
         let mut events = Vec::new();
         self.writers.retain(|row| {
-            let EndRow { actor, table, end, .. } = *row;
+            let EndRow {
+                actor, table, end, ..
+            } = *row;
             if descriptor::pipe(actor.tid, end.fd) == Some(end.pipe) {
                 return true;
             }
@@ -317,8 +323,10 @@ impl Tables {
         if let Some(kthreadd) = self.kthreadd {
             processes.retain(|(key, parent)| key.pid != kthreadd && *parent != kthreadd);
         }
-        let present: BTreeMap<Pid, u64> =
-            processes.iter().map(|(key, _)| (key.pid, key.start)).collect();
+        let present: BTreeMap<Pid, u64> = processes
+            .iter()
+            .map(|(key, _)| (key.pid, key.start))
+            .collect();
         self.watched
             .retain(|pid, start| *pid == self.own || present.get(pid) == Some(start));
         let mut added = true;
@@ -404,7 +412,10 @@ impl Tables {
                 let fd = u32::try_from(arg0).map(Fd).ok();
                 let call = CALLS.call(number);
                 let end = fd.filter(|_| call.is_some());
-                (call, end.and_then(|fd| descriptor::end(actor.tid, fd, self.pipefs)))
+                (
+                    call,
+                    end.and_then(|fd| descriptor::end(actor.tid, fd, self.pipefs)),
+                )
             }
         };
         if let (Some(call), Some(end)) = (call, end) {
@@ -429,7 +440,9 @@ impl Tables {
     /// The end that a thread reads, if it has only one to read from.
     fn only_read_end(&self, tid: Tid) -> Option<End> {
         let ends = descriptor::ends(tid, self.pipefs).ok()?;
-        let mut reads = ends.into_iter().filter(|end| end.mode.read && !end.mode.write);
+        let mut reads = ends
+            .into_iter()
+            .filter(|end| end.mode.read && !end.mode.write);
         let first = reads.next()?;
         reads.all(|end| end.pipe == first.pipe).then_some(first)
     }
@@ -480,7 +493,11 @@ impl Tables {
             On::Pipe(on) => on == pipe,
             On::Set(set) => {
                 let of_table = |row: &&EndRow| row.end.pipe == pipe && row.table == waiting.table;
-                let mut fds = rows.iter().filter(of_table).map(|row| row.end.fd).peekable();
+                let mut fds = rows
+                    .iter()
+                    .filter(of_table)
+                    .map(|row| row.end.fd)
+                    .peekable();
                 fds.peek().is_some() && {
                     let waited_for = waited_for(waiting.id.0, &set);
                     fds.any(|fd| waited_for.contains(&fd))
@@ -488,9 +505,13 @@ impl Tables {
             }
         };
         let mut waiting = self.waiting.iter().filter(waits);
-        waiting.any(|Waiting { id: (tid, nvcsw), .. }| {
-            Status::of(*tid).is_some_and(|now| now.is_asleep() && now.nvcsw == *nvcsw)
-        })
+        waiting.any(
+            |Waiting {
+                 id: (tid, nvcsw), ..
+             }| {
+                Status::of(*tid).is_some_and(|now| now.is_asleep() && now.nvcsw == *nvcsw)
+            },
+        )
     }
 }
 
@@ -571,10 +592,15 @@ mod tests {
         let mut tables = Tables::new(true, Pid(0)).expect("/proc");
         let row = seen_asleep(&mut tables, tid);
         let sleep = row.sleep.expect("a sleep");
-        assert_eq!((row.actor.process.pid, sleep.end.fd, sleep.call), (own, fd, Call::Read));
+        assert_eq!(
+            (row.actor.process.pid, sleep.end.fd, sleep.call),
+            (own, fd, Call::Read)
+        );
         let rows = tables.ends();
-        let of_pipe: Vec<&EndRow> =
-            rows.iter().filter(|row| row.end.pipe == sleep.end.pipe).collect();
+        let of_pipe: Vec<&EndRow> = rows
+            .iter()
+            .filter(|row| row.end.pipe == sleep.end.pipe)
+            .collect();
         let [read_end, write_end] = of_pipe[..] else {
             panic!("{of_pipe:?}");
         };
@@ -584,7 +610,10 @@ mod tests {
 
         // The same sleep began when it was seen first.
         let again = tables.tasks(Ktime(u64::MAX / 2)).expect("/proc");
-        let again = again.iter().find(|row| row.actor.tid == tid).expect("the reader");
+        let again = again
+            .iter()
+            .find(|row| row.actor.tid == tid)
+            .expect("the reader");
         assert_eq!(again.sleep, Some(sleep));
         drop(write);
         assert_eq!(thread.join().expect("no panic"), 0);
@@ -595,8 +624,15 @@ mod tests {
         let own = Pid(std::process::id());
         let mut tables = Tables::new(false, Pid(0)).expect("/proc");
         tables.tasks(Ktime(1)).expect("/proc");
-        let mut actors = tables.listed.iter().flatten().map(|(actor, _)| actor.process);
-        let start = actors.find(|process| process.pid == own).expect("this process").start;
+        let mut actors = tables
+            .listed
+            .iter()
+            .flatten()
+            .map(|(actor, _)| actor.process);
+        let start = actors
+            .find(|process| process.pid == own)
+            .expect("this process")
+            .start;
         tables.watch(own, start);
         let mut child = std::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())

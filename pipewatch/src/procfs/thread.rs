@@ -113,8 +113,7 @@ pub(super) fn place(tid: Tid) -> (Place, Shown) {
 fn call(line: &str) -> Option<[u64; 3]> {
     let mut words = line.split_whitespace();
     let number = words.next()?.parse().ok()?;
-    let mut argument =
-        || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
     Some([number, argument()?, argument()?])
 }
 
@@ -128,7 +127,9 @@ pub(super) fn start_and_parent(pid: Pid) -> Option<(u64, Pid)> {
 /// `PID (COMM) STATE PPID ...`, where COMM may hold anything.
 fn start_of(stat: &[u8]) -> Option<(u64, Pid)> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+    let mut fields = std::str::from_utf8(&stat[end + 1..])
+        .ok()?
+        .split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;
     let start = fields.nth(17)?.parse().ok()?;
     Some((start, Pid(parent)))
@@ -144,7 +145,10 @@ mod tests {
                      Threads:\t1\nvoluntary_ctxt_switches:\t42\nnonvoluntary_ctxt_switches:\t9\n";
         let status = Status::parse(text).expect("a status");
         assert_eq!(status.comm, Comm::from("a\n\\ b"));
-        assert_eq!((status.state, status.parent, status.nvcsw), (b'S', Pid(3), 42));
+        assert_eq!(
+            (status.state, status.parent, status.nvcsw),
+            (b'S', Pid(3), 42)
+        );
         assert!(status.is_asleep() && !status.is_dead() && !status.is_stopped());
         assert_eq!(Status::parse(b"Name:\tx\n"), None);
         assert_eq!(Status::parse(b"\xff"), None);

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pipewatch::{
     event::{
-        Actor, Arm, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Sleep, TaskRow, WaitFor,
+        Actor, Arm, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Multiplexed, Sleep, TaskRow,
+        WaitFor,
     },
     finding::ViaKind,
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
@@ -259,7 +260,7 @@ impl Kernel {
             parent: self.processes[&thread.process].parent,
             stopped: thread.stopped,
             asleep: (thread.read.is_some() || thread.waits_for.is_some()).then_some(thread.nvcsw),
-            multiplexed: None,
+            multiplexed: thread.read.and_then(multiplexed),
             waits_for: thread.waits_for,
             sleep: self.sleep(*tid),
         });
@@ -338,7 +339,7 @@ impl Kernel {
     /// The read the thread sleeps in, if its descriptor still is one of a pipe.
     fn sleep(&self, tid: Tid) -> Option<Sleep> {
         let thread = &self.threads[&tid];
-        let read = thread.read?;
+        let read = thread.read.filter(|read| !read.call.is_multiplexed())?;
         Some(Sleep {
             since: read.since,
             end: self.end(thread.table, read.fd)?.by_channel().next()?,
@@ -927,8 +928,13 @@ impl Kernel {
             pipe.head += 1;
         }
         if let Some(reader) = self.readers(channel).first() {
+            let polls = self.threads[reader]
+                .read
+                .is_some_and(|read| read.call.is_multiplexed());
             self.wake(*reader, actor, Doing::Call);
-            self.consume(channel);
+            if !polls {
+                self.consume(channel);
+            }
         }
         Ok(())
     }
@@ -1069,6 +1075,16 @@ impl Kernel {
         let found = fds.len() as u64;
         self.emit(by, Fact::Walked { table, found });
     }
+}
+
+/// A wait for one descriptor as if among others, whose number is the set.
+fn multiplexed(read: Reading) -> Option<Multiplexed> {
+    read.call.is_multiplexed().then_some(Multiplexed {
+        call: read.call,
+        set: u64::from(read.fd.0),
+        count: 1,
+        since: read.since,
+    })
 }
 
 fn is_socket(kind: Kind) -> bool {

@@ -8,7 +8,7 @@ use pipewatch::{
     engine::Engine,
     event::{Event, Snapshot},
     finding::{Finding, Verdict, WaitId},
-    ids::{Ktime, Pid, ProcKey},
+    ids::{Fd, Ktime, Pid, ProcKey},
     input::Input,
     rules::Rules,
 };
@@ -17,6 +17,8 @@ use super::{Kernel, OWN, Watched};
 
 pub const MS: u64 = 1_000_000;
 const TICK: u64 = 50 * MS;
+/// How often it is seen who waits for several descriptors at once.
+const POLLS: u64 = 200 * MS;
 /// When stories begin.
 pub const BEGIN: Ktime = Ktime(86_400_000 * MS);
 
@@ -33,6 +35,7 @@ pub struct Session {
     rules: Rules,
     attached: bool,
     tick: Ktime,
+    polls: Ktime,
     /// Events on their way to the engine.
     ring: Vec<Event>,
     /// How many of the next events are to be lost, and whether any was lately.
@@ -54,6 +57,7 @@ impl Session {
             rules,
             attached: false,
             tick: BEGIN,
+            polls: BEGIN,
             ring: Vec::new(),
             lose: 0,
             lost: false,
@@ -155,6 +159,10 @@ impl Session {
                     sleep,
                 })?;
             }
+            if self.polls <= now {
+                self.polls = now.after(POLLS);
+                self.see_polls()?;
+            }
             if std::mem::take(&mut self.lost) {
                 self.adopt(Some(now))?;
             }
@@ -167,14 +175,38 @@ impl Session {
         if self.is_due(now) {
             let snapshot = self.snapshot();
             findings.extend(self.tell(Input::Look { snapshot, now })?);
-            for arm in self.engine.take_arms() {
-                self.kernel.arm(arm);
-            }
+            self.arm();
         }
         if self.is_due(now) {
             return Err("the engine wants another look at the same moment".to_owned());
         }
         Ok(findings)
+    }
+
+    fn see_polls(&mut self) -> Result<(), String> {
+        for row in self.kernel.tasks() {
+            let doubtful = self.engine.is_doubtful(row.table);
+            let (Some(polled), Some(nvcsw), true) = (row.multiplexed, row.asleep, doubtful) else {
+                continue;
+            };
+            self.tell(Input::Polling {
+                actor: row.actor,
+                table: row.table,
+                fds: vec![Fd(polled.set as u32)],
+                call: polled.call,
+                since: polled.since,
+                nvcsw,
+                now: self.kernel.now,
+            })?;
+        }
+        self.arm();
+        Ok(())
+    }
+
+    fn arm(&mut self) {
+        for arm in self.engine.take_arms() {
+            self.kernel.arm(arm);
+        }
     }
 
     fn is_due(&self, now: Ktime) -> bool {
