@@ -1,5 +1,6 @@
 //! The chores of this repository, as `cargo xtask COMMAND`.
 
+mod accuracy;
 mod ci;
 mod ebpf;
 mod exec;
@@ -40,6 +41,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Enact every shape of a hang and every healthy wait, as root, and write into docs/accuracy.md
+    /// what pipewatch said of each
+    Accuracy,
     /// Rebuild the committed eBPF object from source, setting up the tool chain this takes
     Ebpf {
         /// Build nothing: only check that sources, object and hash belong together
@@ -70,6 +74,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Run { args } => run::run(&workspace, args),
         Command::Test { args } => test::run(&workspace, &args),
+        Command::Accuracy => accuracy::run(&workspace),
         Command::Ebpf { check: true, .. } => ebpf::check(&workspace),
         Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all tests that can run here, and a word on the others.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::process::Command;
@@ -12,9 +13,12 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 use crate::{ebpf, exec};
 
-/// The package and the target of the tests that use BPF.
-const PACKAGE: &str = "pipewatch-tests";
-const LIVE: &str = "live";
+/// The package of the tests that use BPF.
+pub const PACKAGE: &str = "pipewatch-tests";
+/// The one of its targets that enacts all shapes.
+pub const SHAPES: &str = "shapes";
+/// All of its targets that use BPF.
+const LIVE: &[&str] = &["live", SHAPES];
 
 /// How the live tests can be run.
 enum Privilege {
@@ -33,30 +37,51 @@ pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     // does not build.
     exec::run(workspace.cargo().args(["build", "--workspace"]))?;
 
-    match privilege() {
+    let result = match privilege() {
         Privilege::Own => exec::run(workspace.cargo().args(["test", "--workspace"]).args(args)),
         Privilege::Sudo => {
             run_all_but_live(workspace, args)?;
             let runner = r#"target."cfg(all())".runner = ["sudo", "-n", "-E"]"#;
             let mut live = workspace.cargo();
-            live.args([
-                "test",
-                "--config",
-                runner,
-                "--package",
-                PACKAGE,
-                "--test",
-                LIVE,
-            ]);
+            live.args(["test", "--config", runner, "--package", PACKAGE]);
+            for target in LIVE {
+                live.args(["--test", target]);
+            }
             exec::run(live.args(args))
         }
         Privilege::None(reason) => {
             let rest = run_all_but_live(workspace, args);
-            eprintln!("test: NOT RUN: all tests of `--package {PACKAGE} --test {LIVE}`: {reason}");
+            for target in LIVE {
+                eprintln!(
+                    "test: NOT RUN: all tests of `--package {PACKAGE} --test {target}`: {reason}"
+                );
+            }
             eprintln!("test: hint: run `cargo xtask test` as root");
             rest
         }
-    }
+    };
+    count_shapes(workspace)?;
+    result
+}
+
+/// Says how much is enacted.
+fn count_shapes(workspace: &Workspace) -> Result<()> {
+    let mut list = Command::new(workspace.target.join("debug/scenario"));
+    let shapes: Vec<Value> = exec::output(list.arg("list"))?
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{} did not print JSON", exec::name(&list)))?;
+    let rows: BTreeSet<&str> = shapes
+        .iter()
+        .filter_map(|shape| shape["row"].as_str())
+        .collect();
+    eprintln!(
+        "test: {} shapes enact {} rows of docs/accuracy.md",
+        shapes.len(),
+        rows.len()
+    );
+    Ok(())
 }
 
 fn privilege() -> Privilege {
@@ -92,7 +117,7 @@ fn run_all_but_live(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     package.args(["test", "--package", PACKAGE, "--lib", "--bins"]);
     for target in test_targets(workspace)?
         .iter()
-        .filter(|target| *target != LIVE)
+        .filter(|target| !LIVE.contains(&target.as_str()))
     {
         package.args(["--test", target]);
     }

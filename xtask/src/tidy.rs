@@ -22,7 +22,15 @@ const LEAVES: &[&str] = &[
     "trace_file",
     "demo",
 ];
-const LOOP: &[&str] = &["output", "host", "debug_log", "driver", "replay", "doctor"];
+const LOOP: &[&str] = &[
+    "output",
+    "source",
+    "host",
+    "debug_log",
+    "driver",
+    "replay",
+    "doctor",
+];
 const SHELL: &[&str] = &["cli", "main"];
 
 /// The layers, lowest first, as ARCHITECTURE.md has them: these modules use

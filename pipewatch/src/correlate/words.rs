@@ -23,6 +23,22 @@ fn write_end(holding: &Holding<'_>) -> String {
     format!("the write end ({})", fds.join(", "))
 }
 
+/// What makes a command let go of its write ends.
+fn letting_go(holding: &Holding<'_>) -> String {
+    let writes = holding.rows.iter().filter(|row| row.end.mode.write);
+    let fds: Vec<u32> = writes.map(|row| row.end.fd.0).collect();
+    let is_output = |fd: &u32| matches!(fd, 1 | 2);
+    if fds.iter().all(is_output) {
+        return "redirect the output (>/dev/null 2>&1)".to_owned();
+    }
+    let closed = fds.iter().map(|fd| format!("{fd}>&-"));
+    format!(
+        "close {} ({})",
+        write_end(holding),
+        closed.collect::<Vec<_>>().join(" ")
+    )
+}
+
 fn others(count: usize) -> &'static str {
     match count {
         0 => "",
@@ -98,9 +114,11 @@ pub(super) fn of_hang(
                 "the process that was meant to write is gone. Process {pid}, which it left behind, \
                  still holds {end} and has not written since{rest}"
             ),
-            "redirect the output of what is to stay in the background (>/dev/null 2>&1), or read \
-             only until the command itself has ended"
-                .to_owned(),
+            format!(
+                "{} in what is to stay in the background, or read only until the command itself has \
+                 ended",
+                letting_go(first)
+            ),
         ),
         (
             _,
@@ -179,6 +197,13 @@ pub(super) fn of_hang(
             ),
         ),
     };
+    // A member of a cycle waits for the reader, which is told already.
+    let waits_for_reader = cycle || matches!(role, Role::Itself { .. } | Role::Stuck);
+    let why = if waits_for_reader {
+        why
+    } else {
+        why + &chain(evidence, first.process)
+    };
     let cure = format!("To mend it: {cure}");
     let hint = if verdict == Verdict::SelfHeld {
         cure
@@ -200,12 +225,7 @@ pub(super) fn of_wait(
     let why = match excused {
         Some((holding, excuse)) => {
             let pid = holding.process.pid;
-            let chain = last_link(evidence, holding.process).map_or_else(String::new, |row| {
-                format!(
-                    "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
-                    row.actor.tid, row.actor.comm, row.actor.process.pid
-                )
-            });
+            let chain = chain(evidence, holding.process);
             format!(
                 "process {pid} ({}) may still write: {excuse}{chain}",
                 comm(holding, evidence)
@@ -233,6 +253,16 @@ fn comm(holding: &Holding<'_>, evidence: &Evidence<'_>) -> String {
         .or(row.map(|row| row.actor.comm))
         .unwrap_or_default()
         .to_string()
+}
+
+/// A holder that waits itself does so for others: where that ends.
+fn chain(evidence: &Evidence<'_>, holder: ProcKey) -> String {
+    last_link(evidence, holder).map_or_else(String::new, |row| {
+        format!(
+            "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
+            row.actor.tid, row.actor.comm, row.actor.process.pid
+        )
+    })
 }
 
 /// Following the reads of processes that wait for each other: the last reader.

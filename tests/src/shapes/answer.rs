@@ -1,6 +1,6 @@
 //! What is to be said of a hang, and whether it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ pub struct Answer {
     reader: &'static str,
     /// Each name once, sorted.
     holders: &'static [&'static str],
-    outcome: &'static str,
-    hangs: usize,
+    /// How each of the waits ends: as many as there are hangs.
+    outcomes: &'static [&'static str],
 }
 
 /// Only heirs that never used their copy.
@@ -28,8 +28,7 @@ pub(super) const fn leaked(cause: &'static str) -> Answer {
         call: "read",
         reader: "python3",
         holders: &["python3"],
-        outcome: "eof",
-        hangs: 1,
+        outcomes: &["eof"],
     }
 }
 
@@ -46,7 +45,7 @@ pub(super) const fn orphaned(cause: &'static str) -> Answer {
 pub(super) const fn self_held(cause: &'static str) -> Answer {
     Answer {
         verdict: "self-held",
-        outcome: "reader-gone",
+        outcomes: &["reader-gone"],
         ..leaked(cause)
     }
 }
@@ -56,7 +55,7 @@ pub(super) const fn in_flight() -> Answer {
     Answer {
         verdict: "in-flight",
         holders: &[],
-        outcome: "reader-gone",
+        outcomes: &["reader-gone"],
         ..leaked("passed")
     }
 }
@@ -86,15 +85,9 @@ impl Answer {
         self
     }
 
-    /// How the wait ends.
-    pub(super) const fn outcome(mut self, outcome: &'static str) -> Self {
-        self.outcome = outcome;
-        self
-    }
-
-    /// How many hangs there are, all told the same.
-    pub(super) const fn hangs(mut self, hangs: usize) -> Self {
-        self.hangs = hangs;
+    /// How the waits end, one for each hang.
+    pub(super) const fn outcomes(mut self, outcomes: &'static [&'static str]) -> Self {
+        self.outcomes = outcomes;
         self
     }
 
@@ -106,29 +99,17 @@ impl Answer {
             "call": self.call,
             "reader": self.reader,
             "holders": self.holders,
-            "outcome": self.outcome,
-            "hangs": self.hangs,
+            "outcomes": self.outcomes,
         })
     }
 
-    /// All that is to be said, each with how often.
+    /// All that is to be said.
     pub fn sayings(&self) -> Vec<Saying> {
-        let text = format!(
-            "{} ({}): {}",
-            self.verdict,
-            self.cause,
-            wait(
-                self.reader,
-                self.call,
-                self.kind,
-                self.holders,
-                self.outcome
-            )
-        );
-        vec![Saying {
-            text,
-            times: self.hangs,
-        }]
+        let text = |outcome| {
+            let wait = wait(self.reader, self.call, self.kind, self.holders, outcome);
+            format!("{} ({}): {wait}", self.verdict, self.cause)
+        };
+        Saying::count(self.outcomes.iter().map(|outcome| text(outcome)))
     }
 }
 
@@ -143,16 +124,17 @@ impl Saying {
     /// What these `hang` records say, of which these `resolved` records tell
     /// the end.
     pub fn of(hangs: &[&Value], resolved: &[Value]) -> Vec<Self> {
-        let mut sayings: Vec<Self> = Vec::new();
-        for hang in hangs {
-            let text = text_of(hang, resolved);
-            match sayings.iter_mut().find(|saying| saying.text == text) {
-                Some(saying) => saying.times += 1,
-                None => sayings.push(Self { text, times: 1 }),
-            }
+        Self::count(hangs.iter().map(|hang| text_of(hang, resolved)))
+    }
+
+    /// Each text once, sorted.
+    fn count(texts: impl Iterator<Item = String>) -> Vec<Self> {
+        let mut counts = BTreeMap::new();
+        for text in texts {
+            *counts.entry(text).or_insert(0) += 1;
         }
-        sayings.sort();
-        sayings
+        let saying = |(text, times)| Self { text, times };
+        counts.into_iter().map(saying).collect()
     }
 }
 

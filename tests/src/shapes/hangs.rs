@@ -143,7 +143,7 @@ ready.wait()
 os.close(w)
 os.read(r, 1)",
         ),
-        self_held("unknown").outcome("eof"),
+        self_held("unknown").outcomes(&["eof"]),
     ),
     hang(
         "H6",
@@ -229,22 +229,24 @@ rm -rf $repository"#,
         Bash("x=$( (exec 9>&1; sleep $S >/dev/null 2>&1 &); echo hi )"),
         orphaned("fork").reader("bash"),
     ),
+    // One dies, which is EOF for the other.
     hang(
         "H9",
         "siblings",
         Python(
             r"
 pipes = [os.pipe(), os.pipe()]
-def worker(r, w):
-    signal.alarm(4)
+def worker(r, w, life):
+    signal.alarm(life)
     os.close(w)
     os.read(r, 1)
-for pipe in pipes: child(lambda: worker(*pipe))
+child(lambda: worker(*pipes[0], 4))
+child(lambda: worker(*pipes[1], 9))
 for r, w in pipes: os.close(r); os.close(w)
 os.wait()
 os.wait()",
         ),
-        leaked("fork").outcome("reader-gone").hangs(2),
+        leaked("fork").outcomes(&["reader-gone", "eof"]),
     ),
     hang(
         "H10",
@@ -262,7 +264,7 @@ def read():
 children = [child(write), child(read)]
 for pid in children: os.waitpid(pid, 0)",
         ),
-        leaked("fork").outcome("reader-gone"),
+        leaked("fork").outcomes(&["reader-gone"]),
     ),
     hang(
         "H10",
@@ -280,7 +282,7 @@ def read():
 children = [child(write), child(read)]
 for pid in children: os.waitpid(pid, 0)",
         ),
-        leaked("fork").call("select").outcome("reader-gone"),
+        leaked("fork").call("select").outcomes(&["reader-gone"]),
     ),
     hang(
         "H11",
@@ -329,7 +331,7 @@ child(work)
 os.wait()
 time.sleep(5)",
         ),
-        leaked("fork").outcome("reader-gone"),
+        leaked("fork").outcomes(&["reader-gone"]),
     ),
     hang(
         "H13",
@@ -381,15 +383,12 @@ def relay():
     fds = socket.recv_fds(b, 1, 1)[1]
     socket.send_fds(c, [b'x'], fds)
     doze()
-def work():
-    fds = socket.recv_fds(d, 1, 1)[1]
-    os.write(fds[0], b'x')
 child(relay)
-child(work)
+child(lambda: socket.recv_fds(d, 1, 1))
 r, w = os.pipe()
 socket.send_fds(a, [b'x'], [w])
 os.close(w)
-while os.read(r, 1): pass",
+os.read(r, 1)",
         ),
         leaked("passed"),
     ),
@@ -567,7 +566,7 @@ command.stderr.resume();",
             .kind("socketpair")
             .call("epoll")
             .reader("node")
-            .hangs(2),
+            .outcomes(&["eof", "eof"]),
     ),
     hang(
         "H18",
@@ -631,7 +630,12 @@ cat <&8",
     hang(
         "H21",
         "jobserver-dup",
-        Bash(r"make -s -j4 -f <(printf 'all:\n\t+sleep %s >/dev/null 2>&1 </dev/null &\n' $S)"),
+        Bash(
+            r"
+style=--jobserver-style=pipe
+make $style -v >/dev/null 2>&1 || style= # make 4.3 knows no other
+make $style -s -j4 -f <(printf 'all:\n\t+sleep %s >/dev/null 2>&1 </dev/null &\n' $S)",
+        ),
         leaked("exec").reader("make").holders(&["sleep"]),
     ),
     hang(
@@ -665,6 +669,6 @@ child(lambda: (doze(), os.write(w, b'x')))
 os.close(w)
 os.read(r, 1)",
         ),
-        leaked("fork").outcome("data"),
+        leaked("fork").outcomes(&["data"]),
     ),
 ];

@@ -165,7 +165,8 @@ p.poll()",
     healthy(
         "jobserver",
         "jobserver",
-        Bash(r"make -s -j4 -f <(printf 'all: a b c\na b c:\n\t+@sleep %s\n' $S)"),
+        // Five jobs for four: make waits for a token.
+        Bash(r"make -s -j4 -f <(printf '%s: a b c d e\na b c d e:\n\t+@sleep 2.5\n' $0) $0"),
     ),
     healthy(
         "lifeline",
