@@ -509,6 +509,7 @@ impl Session {
             self.tell(Input::Polling {
                 actor: row.actor,
                 table: row.table,
+                alone: fds.len() == 1 && multiplexed.has_room_for_one(),
                 fds,
                 call: multiplexed.call,
                 since: multiplexed.since,

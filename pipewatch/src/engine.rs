@@ -158,6 +158,7 @@ impl Engine {
                 actor,
                 table,
                 fds,
+                alone,
                 call,
                 since,
                 nvcsw,
@@ -174,7 +175,13 @@ impl Engine {
                         nvcsw: *nvcsw,
                         stack: None,
                     };
-                    self.polling(*actor, *table, sleep, *now);
+                    let wait = Wait {
+                        actor: *actor,
+                        table: *table,
+                        sleep,
+                        alone: *alone,
+                    };
+                    self.polling(wait, *now);
                 }
             }
             Input::Tasks { tasks, now } => self.dismiss(tasks, *now),
@@ -287,7 +294,8 @@ impl Engine {
 
     /// A watched thread waits for a pipe among others. May be told of the same
     /// wait many times; it lasts, though the thread wakes up now and then.
-    fn polling(&mut self, actor: Actor, table: TableId, sleep: Sleep, now: Ktime) {
+    fn polling(&mut self, wait: Wait, now: Ktime) {
+        let Wait { actor, sleep, .. } = wait;
         let whole = sleep.call.is_of_process();
         let tid = if whole {
             Tid(actor.process.pid.0)
@@ -305,6 +313,7 @@ impl Engine {
                 tracked.armed = None;
             }
             last.actor = actor;
+            last.alone = wait.alone;
             last.sleep = Sleep {
                 nvcsw: sleep.nvcsw,
                 ..last.sleep
@@ -319,14 +328,7 @@ impl Engine {
         }
         let lead = LEAD.min(self.rules.threshold / 2);
         let look = sleep.since.after(self.rules.threshold - lead);
-        let mut tracked = Tracked::new(
-            Wait {
-                actor,
-                table,
-                sleep,
-            },
-            look.max(now),
-        );
+        let mut tracked = Tracked::new(wait, look.max(now));
         tracked.seen = now;
         if sleep.end.head.is_none() {
             self.arms.push(tracked.arm());
@@ -369,6 +371,7 @@ impl Engine {
                 actor,
                 table,
                 sleep,
+                alone: true,
             },
             look,
         );

@@ -152,6 +152,14 @@ pub struct Multiplexed {
     pub since: Ktime,
 }
 
+impl Multiplexed {
+    /// The set may have no more than one descriptor. Select's count is that of
+    /// the numbers below the highest.
+    pub fn has_room_for_one(&self) -> bool {
+        self.call != Call::Poll || self.count == 1
+    }
+}
+
 /// One sleep of one thread in a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sleep {

@@ -82,13 +82,33 @@ pub struct PipeId {
 }
 
 /// Name of a task (`comm`): up to 15 bytes of any kind, so it is text only
-/// after a lossy conversion.
+/// after a lossy conversion. Traces have a character for each byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Comm([u8; 16]);
 
 impl Comm {
     /// From the kernel's NUL padded bytes.
     pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Comm> for String {
+    fn from(Comm(bytes): Comm) -> Self {
+        let length = bytes.iter().rposition(|&byte| byte != 0);
+        let used = &bytes[..length.map_or(0, |last| last + 1)];
+        used.iter().copied().map(char::from).collect()
+    }
+}
+
+impl From<String> for Comm {
+    fn from(name: String) -> Self {
+        let mut bytes = [0; 16];
+        for (byte, char) in bytes.iter_mut().zip(name.chars()) {
+            // A crafted trace may have others.
+            *byte = u8::try_from(char).unwrap_or(b'?');
+        }
         Self(bytes)
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Evidence<'a> {
     /// other things too, may do something about it.
     pub fn is_stuck_on(&self, process: ProcKey, wait: &Wait) -> bool {
         let reader = wait.actor.process;
-        let only_waits = self.threads(reader).len() == 1 && !wait.sleep.call.is_multiplexed();
+        let only_waits = self.threads(reader).len() == 1 && wait.alone;
         only_waits && self.stuck(process, &mut BTreeMap::from([(reader, true)]))
     }
 

@@ -34,6 +34,8 @@ pub struct Wait {
     pub table: TableId,
     /// Its sleep; `since` is when the wait for this pipe began.
     pub sleep: Sleep,
+    /// It waits for nothing else.
+    pub alone: bool,
 }
 
 /// What is to be said of a wait whose EOF is withheld.
@@ -114,7 +116,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let certain = match verdict {
         Verdict::Leaked => {
             let gone = maker_gone && !kept;
-            race || gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
+            // Who waits with others, or for a time, may give up.
+            let dead = cycle && !wait.sleep.call.is_multiplexed();
+            race || gone || dead || found.iter().all(|f| is_accident(f, evidence, wait))
         }
         Verdict::Orphaned => found.iter().all(is_left_behind),
         Verdict::SelfHeld => found

@@ -45,6 +45,8 @@ pub struct Tables {
     /// When each sleep was seen first, and last.
     sleeps: BTreeMap<SleepId, (Ktime, Ktime)>,
     identities: Identities,
+    /// Every process, when it started and its parent.
+    processes: BTreeMap<Pid, (u64, Pid)>,
     /// The processes as last listed, to list what they hold.
     listed: Vec<Threads>,
     /// Who slept then, waiting for what.
@@ -97,6 +99,7 @@ impl Tables {
             kthreadd: is_kthreadd.then_some(two),
             sleeps: BTreeMap::new(),
             identities: Identities::default(),
+            processes: BTreeMap::new(),
             listed: Vec::new(),
             waiting: Vec::new(),
             writers: Vec::new(),
@@ -287,6 +290,8 @@ impl Tables {
     /// `/proc` cannot be read.
     pub fn watched_state(&mut self) -> io::Result<Snapshot> {
         let mut state = Snapshot::default();
+        // Meanwhile another process may have got the id of one that has ended.
+        self.processes.clear();
         for (key, parent) in self.processes()? {
             if !self.is_watched(key.pid) {
                 continue;
@@ -314,21 +319,26 @@ impl Tables {
     fn processes(&mut self) -> io::Result<Vec<(ProcKey, Pid)>> {
         let names = fs::read_dir("/proc")?.filter_map(Result::ok);
         let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let process = |pid| {
-            let (start, parent) = thread::start_and_parent(pid)?;
-            let start = start.saturating_mul(self.clock_tick);
-            Some((ProcKey { pid, start }, parent))
-        };
-        let mut processes: Vec<(ProcKey, Pid)> = pids.map(Pid).filter_map(process).collect();
+        let known = std::mem::take(&mut self.processes);
+        for pid in pids.map(Pid) {
+            let process = known.get(&pid).copied().or_else(|| {
+                let (ticks, parent) = thread::start_and_parent(pid)?;
+                Some((ticks.saturating_mul(self.clock_tick), parent))
+            });
+            self.processes.extend(process.map(|process| (pid, process)));
+        }
+        let mut processes: Vec<(ProcKey, Pid)> = self
+            .processes
+            .iter()
+            .map(|(&pid, &(start, parent))| (ProcKey { pid, start }, parent))
+            .collect();
         if let Some(kthreadd) = self.kthreadd {
             processes.retain(|(key, parent)| key.pid != kthreadd && *parent != kthreadd);
         }
-        let present: BTreeMap<Pid, u64> = processes
-            .iter()
-            .map(|(key, _)| (key.pid, key.start))
-            .collect();
-        self.watched
-            .retain(|pid, start| *pid == self.own || present.get(pid) == Some(start));
+        let present = &self.processes;
+        self.watched.retain(|pid, start| {
+            *pid == self.own || present.get(pid).is_some_and(|(now, _)| now == start)
+        });
         let mut added = true;
         while added {
             added = false;

@@ -1,6 +1,9 @@
 //! One thread: its state, and the system call it sleeps in.
 
-use std::{fs, io};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
 use crate::ids::{Comm, Pid, Tid};
 
@@ -18,7 +21,7 @@ pub(super) struct Status {
 impl Status {
     /// `None` if the thread is gone.
     pub(super) fn of(tid: Tid) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{tid}/status")).ok()?)
+        Self::parse(&read(&format!("/proc/{tid}/status")).ok()?)
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -93,12 +96,12 @@ pub(super) enum Shown {
 
 /// Where a thread sleeps, and whether all of it was shown.
 pub(super) fn place(tid: Tid) -> (Place, Shown) {
-    match fs::read_to_string(format!("/proc/{tid}/syscall")) {
+    match read(&format!("/proc/{tid}/syscall")) {
         Ok(line) => (call(&line).map_or(Place::Nowhere, Place::Call), Shown::All),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let channel = fs::read_to_string(format!("/proc/{tid}/wchan"));
+            let channel = read(&format!("/proc/{tid}/wchan"));
             let place = match channel.as_deref() {
-                Ok("pipe_read" | "anon_pipe_read" | "fifo_pipe_read" | "pipe_wait") => {
+                Ok(b"pipe_read" | b"anon_pipe_read" | b"fifo_pipe_read" | b"pipe_wait") => {
                     Place::SomePipe
                 }
                 Ok(_) | Err(_) => Place::Nowhere,
@@ -110,8 +113,8 @@ pub(super) fn place(tid: Tid) -> (Place, Shown) {
 }
 
 /// `NUMBER 0xARG ... 0xSP 0xPC`; `running`, or -1 for a number, is no call.
-fn call(line: &str) -> Option<[u64; 3]> {
-    let mut words = line.split_whitespace();
+fn call(line: &[u8]) -> Option<[u64; 3]> {
+    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
     let number = words.next()?.parse().ok()?;
     let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
     Some([number, argument()?, argument()?])
@@ -121,7 +124,7 @@ fn call(line: &str) -> Option<[u64; 3]> {
 /// it is gone.
 pub(super) fn start_and_parent(pid: Pid) -> Option<(u64, Pid)> {
     // By its main thread: the process's own file sums up all threads.
-    start_of(&fs::read(format!("/proc/{pid}/task/{pid}/stat")).ok()?)
+    start_of(&read(&format!("/proc/{pid}/task/{pid}/stat")).ok()?)
 }
 
 /// `PID (COMM) STATE PPID ...`, where COMM may hold anything.
@@ -133,6 +136,25 @@ fn start_of(stat: &[u8]) -> Option<(u64, Pid)> {
     let parent = fields.nth(1)?.parse().ok()?;
     let start = fields.nth(17)?.parse().ok()?;
     Some((start, Pid(parent)))
+}
+
+/// All of a small file, with as few calls as can be: they are what it costs to
+/// look at every thread.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..])? {
+            0 => break,
+            count => length += count,
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -156,10 +178,10 @@ mod tests {
 
     #[test]
     fn a_system_call() {
-        let line = "0 0x3 0x7f45b8f16000 0x20000 0x0 0x0 0x0 0x7ffea7b71f08 0x7f45b908f2ad\n";
+        let line = b"0 0x3 0x7f45b8f16000 0x20000 0x0 0x0 0x0 0x7ffea7b71f08 0x7f45b908f2ad\n";
         assert_eq!(call(line), Some([0, 3, 0x7f45_b8f1_6000]));
-        assert_eq!(call("running\n"), None);
-        assert_eq!(call("-1 0x7ffe 0x7f45\n"), None);
+        assert_eq!(call(b"running\n"), None);
+        assert_eq!(call(b"-1 0x7ffe 0x7f45\n"), None);
     }
 
     #[test]

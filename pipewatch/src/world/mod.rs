@@ -555,6 +555,8 @@ impl World {
         let source = self.tables.get(&table);
         let source = source.and_then(|table| table.slot(from, end.pipe));
         let source = source.filter(|slot| slot.end.is_same(&end)).cloned();
+        let known = self.table(table).is_some_and(|table| table.known);
+        let source = source.or_else(|| self.arrived(end, act.actor.process, known));
         let via = Provenance::seen(ViaKind::Dup, act, source.map(|slot| slot.via));
         self.insert(
             table,

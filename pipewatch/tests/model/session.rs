@@ -193,6 +193,7 @@ impl Session {
                 actor: row.actor,
                 table: row.table,
                 fds: vec![Fd(polled.set as u32)],
+                alone: true,
                 call: polled.call,
                 since: polled.since,
                 nvcsw,
