@@ -134,7 +134,8 @@ pub const KIND_SETFD: u16 = 10;
 /// entries follow as in [`KIND_FORK`], with `peer` = `task`.
 pub const KIND_UNSHARE: u16 = 11;
 /// `task` goes to sleep in a read of `end`. `args` = `nvcsw` (equal as long as
-/// the same sleep lasts), system call number. Kept in the map `SLEEPS`, one
+/// the same sleep lasts), system call number, for a socket the `time` of the
+/// sleep before this one if that was in a read of it too (else 0). Kept in the map `SLEEPS`, one
 /// per thread.
 pub const KIND_SLEEP: u16 = 12;
 /// The armed sleeper `task` is being woken, by `peer` (named `comm`).

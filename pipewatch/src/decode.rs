@@ -240,6 +240,7 @@ pub fn sleep(record: &Record, calls: CallNumbers) -> Result<(Actor, TableId, Sle
         call,
         nvcsw: record.args[0],
         stack: stack(record.stack),
+        previous: (record.args[2] != 0).then_some(Ktime(record.args[2])),
     };
     Ok((
         actor(&record.task, record.comm),
@@ -272,6 +273,7 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
             call,
             nvcsw,
             stack: None,
+            previous: None,
         }),
     })
 }

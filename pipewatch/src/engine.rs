@@ -174,6 +174,7 @@ impl Engine {
                         call: *call,
                         nvcsw: *nvcsw,
                         stack: None,
+                        previous: None,
                     };
                     let wait = Wait {
                         actor: *actor,
@@ -340,6 +341,9 @@ impl Engine {
     /// told of the same sleep many times.
     pub fn sleeping(&mut self, actor: Actor, table: TableId, sleep: Sleep) {
         let pipe = sleep.end.pipe;
+        if let (Some(pipe), Some(previous)) = (self.world.pipe_mut(pipe), sleep.previous) {
+            pipe.written_since(previous);
+        }
         if let Some(tracked) = self.waits.get_mut(&(actor.tid, None)) {
             let last = &mut tracked.wait;
             if last.sleep.nvcsw == sleep.nvcsw && last.actor.process == actor.process {
@@ -590,10 +594,8 @@ impl Engine {
         let (outcome, freed_by) = if writers == 0 {
             (Outcome::Eof, freed_by(event.actor, doing))
         } else if buffered {
-            let told = tracked.reported.as_ref().map(|told| told.verdict);
-            let pipe = self.world.pipe_mut(tracked.wait.sleep.end.pipe);
-            if let Some(pipe) = pipe.filter(|_| told.is_some_and(|told| told != Verdict::Waiting)) {
-                pipe.heir_answers();
+            if let Some(pipe) = self.world.pipe_mut(tracked.wait.sleep.end.pipe) {
+                pipe.written_since(event.time);
             }
             (Outcome::Data, None)
         } else {

@@ -504,6 +504,7 @@ fn sleep() -> impl Strategy<Value = Sleep> {
         call: Call::Read,
         nvcsw,
         stack: None,
+        previous: None,
     })
 }
 

@@ -3,7 +3,8 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{
-        CHANNELS, COUNTER_MAP_FULL, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP, KIND_WAKE,
+        CHANNELS, COUNTER_MAP_FULL, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL,
+        KIND_SLEEP, KIND_WAKE,
     },
     offsets::{TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
 };
@@ -52,6 +53,17 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
         // __schedule has counted this switch already.
         record.args[0] = load(prev, TASK_NVCSW);
         record.args[1] = call.nr;
+        // A pipe counts what is written to it, a socket does not.
+        if end.flags & END_SOCKET != 0 {
+            if let Some(before) = SLEEPS.get_ptr(record.task.tid) {
+                // SAFETY: a value of the map, which is preallocated: never
+                // unmapped, and written by this very thread's CPU only.
+                let before = unsafe { &*before };
+                if before.end.file == end.file {
+                    record.args[2] = before.time;
+                }
+            }
+        }
         record.stack = stack(&ctx);
         if SLEEPS.insert(record.task.tid, record, 0).is_err() {
             count(COUNTER_MAP_FULL);

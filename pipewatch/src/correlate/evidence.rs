@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Wait;
+use super::{Wait, role::INIT};
 use crate::{
     event::{EndRow, Parents, Snapshot, TaskRow, WaitFor},
     finding::Relation,
@@ -112,6 +112,26 @@ impl<'a> Evidence<'a> {
         } else {
             Relation::Unrelated
         }
+    }
+
+    /// Whether all who hold a write end, the reader among them, hold the read end
+    /// at the same number too, and none of them has a parent any more: the
+    /// workers of a process that has died, which alone was to write.
+    pub fn is_orphaned_pool(&self, pipe: PipeId, reader: ProcKey) -> bool {
+        let holders = self.holders(pipe);
+        let ends = |rows: &[&EndRow]| {
+            let ends = rows.iter().map(|row| (row.end.fd, row.end.file));
+            ends.collect::<BTreeSet<_>>()
+        };
+        let Some(own) = holders.get(&reader).map(|rows| ends(rows)) else {
+            return false;
+        };
+        let reads = |row: &&&EndRow| row.end.mode.read && !row.end.mode.write;
+        let both = holders[&reader].iter().any(|row| reads(&row));
+        let alike = |(holder, rows): (&ProcKey, &Vec<&EndRow>)| {
+            ends(rows) == own && self.parent(holder.pid) == Some(INIT)
+        };
+        both && holders.len() > 1 && holders.iter().all(alike)
     }
 
     /// Whether a process can do nothing until the reader goes on: its only

@@ -94,8 +94,10 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             *role = Role::Answers;
         }
     }
-    // Those who are to blame come first.
-    found.sort_by_key(|(holding, role)| (role.excuse().is_some(), holding.process));
+    // Those who are to blame come first, the reader itself after the others.
+    let is_reader = |role: &Role| matches!(role, Role::Itself { .. });
+    found
+        .sort_by_key(|(holding, role)| (role.excuse().is_some(), is_reader(role), holding.process));
 
     let pipe = world.pipe(id);
     let created = pipe.and_then(|pipe| pipe.created);

@@ -229,6 +229,13 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
 fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
     let reader = wait.actor.process;
     let holder = holding.process;
+    if evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
+        return if holder == reader {
+            Role::Itself { made: false }
+        } else {
+            Role::IdleHeir { left_by: None }
+        };
+    }
     if holder == reader {
         return own(holding, wait, evidence);
     }
@@ -256,9 +263,17 @@ fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role
     let (Some(write_end), parent) = (write_end, evidence.parent(holder.pid)) else {
         return Role::Unknown;
     };
-    // Both ends untouched, beside the reader's own: a fork, and nothing since.
-    let untouched = read_end
-        .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
+    // Both ends untouched, beside the reader's own, of a pipe that nobody has
+    // written to: a fork, and nothing since.
+    // Where that cannot be told, a pipe gets the benefit of the doubt, a pair of
+    // sockets does not: it is made to ask and answer.
+    let unused = match wait.sleep.end.kind {
+        Kind::Pipe | Kind::Fifo => wait.sleep.end.head.is_none_or(|head| head == 0),
+        Kind::Socketpair { .. } => false,
+    };
+    let untouched = unused
+        && read_end
+            .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
     if untouched && write_end.end.fd.0 > 2 && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
@@ -272,4 +287,5 @@ fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role
     Role::Unknown
 }
 
-const INIT: Pid = Pid(1);
+/// Who adopts processes whose parents have ended.
+pub(super) const INIT: Pid = Pid(1);

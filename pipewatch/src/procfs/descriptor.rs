@@ -4,27 +4,31 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
+use super::read;
 use crate::{
     event::{End, Kind, Mode},
     ids::{Fd, FileId, PipeId, Tid},
 };
 
-/// The descriptors of pipes and FIFOs that a thread has. `pipefs` is the device
-/// of anonymous pipes. Which description they refer to is not known yet.
+/// A thread's descriptors of pipes and FIFOs.
 ///
 /// # Errors
 ///
 /// The table may not be read, or the thread is gone.
-pub(super) fn ends(tid: Tid, pipefs: u32) -> io::Result<Vec<End>> {
+pub(super) fn pipes(tid: Tid) -> io::Result<Vec<(Fd, PipeId)>> {
     let names = fs::read_dir(format!("/proc/{tid}/fd"))?.filter_map(Result::ok);
     let fds = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(fds.filter_map(|fd| end(tid, Fd(fd), pipefs)).collect())
+    Ok(fds
+        .map(Fd)
+        .filter_map(|fd| Some((fd, pipe(tid, fd)?)))
+        .collect())
 }
 
-/// One of them; `None` if it is something else.
-pub(super) fn end(tid: Tid, fd: Fd, pipefs: u32) -> Option<End> {
-    let pipe = pipe(tid, fd)?;
-    let (mode, cloexec) = flags(&fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?)?;
+/// All of one that refers to that pipe, but for the description. `pipefs` is the
+/// device of anonymous pipes. `None` if it is gone, or can neither read nor
+/// write.
+pub(super) fn end(tid: Tid, (fd, pipe): (Fd, PipeId), pipefs: u32) -> Option<End> {
+    let (mode, cloexec) = flags(&read(&format!("/proc/{tid}/fdinfo/{fd}")).ok()?)?;
     Some(End {
         fd,
         pipe,
@@ -55,8 +59,9 @@ pub(super) fn pipe(tid: Tid, fd: Fd) -> Option<PipeId> {
 }
 
 /// Direction and close-on-exec, of the octal `flags:` of fdinfo.
-fn flags(fdinfo: &str) -> Option<(Mode, bool)> {
-    let flags = fdinfo
+fn flags(fdinfo: &[u8]) -> Option<(Mode, bool)> {
+    let flags = std::str::from_utf8(fdinfo)
+        .ok()?
         .lines()
         .find_map(|line| line.strip_prefix("flags:"))?;
     let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
@@ -79,7 +84,9 @@ mod tests {
 
     #[test]
     fn flags_of_fdinfo() {
-        let of = |flags: &str| super::flags(&format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t16\n"));
+        let of = |flags: &str| {
+            super::flags(format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t16\n").as_bytes())
+        };
         let mode = |read, write| Mode { read, write };
         assert_eq!(of("00"), Some((mode(true, false), false)));
         assert_eq!(of("02000001"), Some((mode(false, true), true)));
@@ -96,12 +103,15 @@ mod tests {
         let number = |fd: i32| Fd(fd.unsigned_abs());
         let [read, write, file] =
             [read.as_raw_fd(), write.as_raw_fd(), file.as_raw_fd()].map(number);
-        let pipefs = super::pipe(own, read).expect("a pipe").dev;
-        let all = ends(own, pipefs).expect("own descriptors");
-        let found = |fd| all.iter().find(|end| end.fd == fd);
+        let all = pipes(own).expect("own descriptors");
+        let found = |wanted| all.iter().copied().find(|(fd, _)| *fd == wanted);
+        let full = |wanted| {
+            let (fd, pipe) = found(wanted)?;
+            end(own, (fd, pipe), pipe.dev)
+        };
         let (read, write) = (
-            found(read).expect("read end"),
-            found(write).expect("write end"),
+            full(read).expect("read end"),
+            full(write).expect("write end"),
         );
         assert!(read.mode.read && !read.mode.write && write.mode.write && !write.mode.read);
         assert_eq!((read.pipe, read.kind), (write.pipe, Kind::Pipe));

@@ -8,7 +8,12 @@ mod tables;
 mod thread;
 mod wait_set;
 
-use std::{fs, io, ops::Range, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    ops::Range,
+    path::PathBuf,
+};
 
 pub use self::{tables::Tables, wait_set::waited_for};
 use crate::ids::{Fd, Pid};
@@ -85,6 +90,25 @@ fn code_map(line: &str) -> Option<CodeMap> {
         range: hex(start)?..hex(end)?,
         path: path.to_owned(),
     })
+}
+
+/// All of a small file, with as few calls as can be: they are what it costs to
+/// look at every thread.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..])? {
+            0 => break,
+            count => length += count,
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -160,7 +160,6 @@ impl Tables {
         let present: BTreeSet<ProcKey> = processes.iter().map(|(key, _)| *key).collect();
         self.hidden.retain(|process| present.contains(process));
         self.listed.clear();
-        self.waiting.clear();
         let mut rows = Vec::new();
         for (key, parent) in processes {
             if is_hidden(key.pid) {
@@ -174,29 +173,16 @@ impl Tables {
             }
             self.listed.push(threads);
         }
-        for row in &rows {
-            let on = match (row.sleep, row.multiplexed) {
-                (Some(sleep), _) => On::Pipe(sleep.end.pipe),
-                (None, Some(multiplexed)) => On::Set(multiplexed),
-                (None, None) => continue,
-            };
-            if let Some(nvcsw) = row.asleep {
-                let (id, table) = ((row.actor.tid, nvcsw), row.table);
-                self.waiting.push(Waiting { id, table, on });
-            }
-        }
+        self.note_waiting(&rows);
         self.sleeps.retain(|_, (_, last)| now.since(*last) < FORGET);
         Ok(rows)
     }
 
-    /// Every descriptor of a pipe or FIFO of the processes that were listed
-    /// last.
+    /// The descriptors of the pipes that threads waited for when they were
+    /// listed last.
     pub fn ends(&mut self) -> Vec<EndRow> {
         let listed = std::mem::take(&mut self.listed);
-        let mut rows: Vec<EndRow> = listed
-            .iter()
-            .flat_map(|threads| self.held(threads))
-            .collect();
+        let mut rows = self.held(&listed);
         self.listed = listed;
         self.identities.of_all(&mut rows);
         let mut writers: BTreeMap<PipeId, BTreeSet<FileId>> = BTreeMap::new();
@@ -219,8 +205,7 @@ impl Tables {
                 row.writers = 1;
             }
         }
-        let waited_for = self.maybe_waited_for(&rows);
-        let writes = |row: &&EndRow| row.end.mode.write && waited_for.contains(&row.end.pipe);
+        let writes = |row: &&EndRow| row.end.mode.write;
         self.writers = rows.iter().filter(writes).copied().collect();
         rows
     }
@@ -280,10 +265,12 @@ impl Tables {
             }
         }
         rows.retain(|row| row.sleep.is_some() || row.multiplexed.is_some());
+        self.note_waiting(&rows);
         Ok(rows)
     }
 
-    /// Which threads and which ends the watched processes have.
+    /// Which threads the watched processes have, and which ends of the pipes that
+    /// they waited for when last seen.
     ///
     /// # Errors
     ///
@@ -292,12 +279,11 @@ impl Tables {
         let mut state = Snapshot::default();
         // Meanwhile another process may have got the id of one that has ended.
         self.processes.clear();
-        for (key, parent) in self.processes()? {
-            if !self.is_watched(key.pid) {
-                continue;
-            }
+        let mut processes = self.processes()?;
+        processes.retain(|(key, _)| self.is_watched(key.pid));
+        let mut listed = Vec::new();
+        for (key, parent) in processes {
             let threads = self.list(key, parent);
-            state.ends.extend(self.held(&threads));
             let rows = threads.iter().map(|(actor, table)| TaskRow {
                 actor: *actor,
                 table: *table,
@@ -309,7 +295,9 @@ impl Tables {
                 sleep: None,
             });
             state.tasks.extend(rows);
+            listed.push(threads);
         }
+        state.ends = self.held(&listed);
         self.identities.of_some(&mut state.ends);
         Ok(state)
     }
@@ -424,7 +412,10 @@ impl Tables {
                 let end = fd.filter(|_| call.is_some());
                 (
                     call,
-                    end.and_then(|fd| descriptor::end(actor.tid, fd, self.pipefs)),
+                    end.and_then(|fd| {
+                        descriptor::pipe(actor.tid, fd)
+                            .and_then(|pipe| descriptor::end(actor.tid, (fd, pipe), self.pipefs))
+                    }),
                 )
             }
         };
@@ -435,6 +426,7 @@ impl Tables {
                 call,
                 nvcsw,
                 stack: None,
+                previous: None,
             });
         }
         Some(row)
@@ -449,52 +441,67 @@ impl Tables {
 
     /// The end that a thread reads, if it has only one to read from.
     fn only_read_end(&self, tid: Tid) -> Option<End> {
-        let ends = descriptor::ends(tid, self.pipefs).ok()?;
-        let mut reads = ends
-            .into_iter()
-            .filter(|end| end.mode.read && !end.mode.write);
+        let pipes = descriptor::pipes(tid).ok()?.into_iter();
+        let ends = pipes.filter_map(|found| descriptor::end(tid, found, self.pipefs));
+        let mut reads = ends.filter(|end| end.mode.read && !end.mode.write);
         let first = reads.next()?;
         reads.all(|end| end.pipe == first.pipe).then_some(first)
     }
 
-    /// What a process holds, in all its tables.
-    fn held(&self, threads: &[(Actor, TableId)]) -> Vec<EndRow> {
-        let mut done = BTreeSet::from([TableId(0)]);
-        let mut rows = Vec::new();
-        for (actor, table) in threads {
-            if done.insert(*table) {
-                let ends = descriptor::ends(actor.tid, self.pipefs).unwrap_or_default();
-                rows.extend(ends.into_iter().map(|end| EndRow {
-                    actor: *actor,
-                    table: *table,
-                    end,
-                    writers: 0,
-                    buffered: false,
-                    ring: false,
-                }));
+    /// The descriptors that processes hold of the pipes that are waited for, and
+    /// of those within reach of who waits for several descriptors.
+    fn held(&self, processes: &[Threads]) -> Vec<EndRow> {
+        let mut held = Vec::new();
+        for threads in processes {
+            let mut done = BTreeSet::from([TableId(0)]);
+            for (actor, table) in threads {
+                if done.insert(*table) {
+                    let pipes = descriptor::pipes(actor.tid).unwrap_or_default();
+                    held.extend(pipes.into_iter().map(|found| (*actor, *table, found)));
+                }
             }
         }
-        rows
-    }
-
-    /// The pipes that threads wait for, and those that they can wait for who wait
-    /// for several descriptors.
-    fn maybe_waited_for(&self, rows: &[EndRow]) -> BTreeSet<PipeId> {
-        let on = |waiting: &Waiting| match waiting.on {
+        let waiting = self.waiting.iter();
+        let pollers = waiting.clone().filter(|w| matches!(w.on, On::Set(_)));
+        let pollers: BTreeSet<TableId> = pollers.map(|w| w.table).collect();
+        let in_reach = held.iter().filter(|(_, table, _)| pollers.contains(table));
+        let in_reach = in_reach.map(|(_, _, (_, pipe))| *pipe);
+        let pipes = waiting.filter_map(|w| match w.on {
             On::Pipe(pipe) => Some(pipe),
             On::Set(_) => None,
+        });
+        let pipes: BTreeSet<PipeId> = pipes.chain(in_reach).collect();
+        held.retain(|(_, _, (_, pipe))| pipes.contains(pipe));
+        // Only these are worth a closer look.
+        let row = |(actor, table, found): (Actor, TableId, (Fd, PipeId))| {
+            Some(EndRow {
+                actor,
+                table,
+                end: descriptor::end(actor.tid, found, self.pipefs)?,
+                writers: 0,
+                buffered: false,
+                ring: false,
+            })
         };
-        let pollers: BTreeSet<TableId> = self
-            .waiting
-            .iter()
-            .filter(|waiting| on(waiting).is_none())
-            .map(|waiting| waiting.table)
-            .collect();
-        let in_reach = rows
-            .iter()
-            .filter(|row| row.end.mode.read && pollers.contains(&row.table))
-            .map(|row| row.end.pipe);
-        self.waiting.iter().filter_map(on).chain(in_reach).collect()
+        held.into_iter().filter_map(row).collect()
+    }
+
+    /// Remembers who waits for what. Of processes that are not watched, nobody
+    /// asks what they wait for by poll.
+    fn note_waiting(&mut self, rows: &[TaskRow]) {
+        let waiting = |row: &TaskRow| {
+            let watched = self.is_watched(row.actor.process.pid);
+            let on = match (row.sleep, row.multiplexed) {
+                (Some(sleep), _) => On::Pipe(sleep.end.pipe),
+                (None, set) => On::Set(set.filter(|_| watched)?),
+            };
+            Some(Waiting {
+                id: (row.actor.tid, row.asleep?),
+                table: row.table,
+                on,
+            })
+        };
+        self.waiting = rows.iter().filter_map(waiting).collect();
     }
 
     /// Whether a thread still waits for a pipe, so that somebody may write.

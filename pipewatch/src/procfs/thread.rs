@@ -1,10 +1,8 @@
 //! One thread: its state, and the system call it sleeps in.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-};
+use std::io;
 
+use super::read;
 use crate::ids::{Comm, Pid, Tid};
 
 /// What `status` tells.
@@ -136,25 +134,6 @@ fn start_of(stat: &[u8]) -> Option<(u64, Pid)> {
     let parent = fields.nth(1)?.parse().ok()?;
     let start = fields.nth(17)?.parse().ok()?;
     Some((start, Pid(parent)))
-}
-
-/// All of a small file, with as few calls as can be: they are what it costs to
-/// look at every thread.
-fn read(path: &str) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut bytes = vec![0; 4096];
-    let mut length = 0;
-    loop {
-        match file.read(&mut bytes[length..])? {
-            0 => break,
-            count => length += count,
-        }
-        if length == bytes.len() {
-            bytes.resize(2 * length, 0);
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct Pipe {
     pub(super) head_at_release: Option<u32>,
     /// Heirs have written since.
     answered: bool,
+    /// Somebody wrote after that moment, as far as is known.
+    written: Option<Ktime>,
 }
 
 impl Pipe {
@@ -52,6 +54,7 @@ impl Pipe {
     /// Only heirs are left to write: whether one has, now or before, given the
     /// present `pipe->head`.
     pub fn heirs_answered(&mut self, head: Option<u32>) -> bool {
+        self.answered |= self.released.is_some() && self.written >= self.released;
         if let Some(head) = head {
             let before = *self.head_at_release.get_or_insert(head);
             self.answered |= before != head;
@@ -59,8 +62,8 @@ impl Pipe {
         self.answered
     }
 
-    /// An heir has written, as the reader's wake-up showed.
-    pub fn heir_answers(&mut self) {
-        self.answered = true;
+    /// Somebody has written after that moment, as the reader shows.
+    pub fn written_since(&mut self, time: Ktime) {
+        self.written = self.written.max(Some(time));
     }
 }

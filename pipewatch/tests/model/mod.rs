@@ -346,6 +346,7 @@ impl Kernel {
             call: read.call,
             nvcsw: thread.nvcsw,
             stack: None,
+            previous: None,
         })
     }
 
@@ -910,6 +911,11 @@ impl Kernel {
         if let Some(sleep) = self.sleep(by)
             && self.is_watched(actor.process.pid)
         {
+            let before = self.sleeps.get(&by).map(|(_, _, sleep)| sleep);
+            let before = before
+                .filter(|before| is_socket(sleep.end.kind) && before.end.file == sleep.end.file);
+            let previous = before.map(|before| before.since);
+            let sleep = Sleep { previous, ..sleep };
             self.sleeps.insert(by, (actor, table, sleep));
         }
         Ok(())
