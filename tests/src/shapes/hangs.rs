@@ -201,12 +201,12 @@ asyncio.run(main())",
         Perl(r#"open(my $h, "-|", "sleep $ENV{S} & echo ok"); 1 while <$h>"#),
         orphaned("fork").reader("perl"),
     ),
-    // Its reaper would drain and close the pipe if the command ended before the
-    // read began.
+    // Its reaper would drain and close the pipe if the command ended while
+    // nobody was in a read.
     hang(
         "H7",
         "java",
-        Java("sleep $S & sleep 0.5; echo ok"),
+        Java("sleep $S & echo ok; sleep 0.5"),
         orphaned("fork").reader("java"),
     ),
     hang(

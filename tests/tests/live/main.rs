@@ -6,5 +6,6 @@ mod end;
 mod expect;
 mod hang;
 mod healthy;
+mod procfs;
 mod text;
 mod trace;
