@@ -273,7 +273,8 @@ impl Engine {
                 // another of those it waits for: it went on before it ended. Not
                 // so if its own end took its own copy.
                 let let_go = gone.reported.as_ref().is_some_and(|reported| {
-                    reported.watched && !reported.holders.contains(&process)
+                    let holders = &reported.holders;
+                    reported.watched && !holders.is_empty() && !holders.contains(&process)
                 });
                 let woken = gone.woken.is_some() || gone.wait.sleep.call.is_multiplexed();
                 let freed = woken && let_go && !self.world.has_writer(gone.wait.sleep.end.pipe);
@@ -366,7 +367,7 @@ impl Engine {
             }
         }
         if let (Some(pipe), Some(head)) = (self.world.pipe_mut(pipe), sleep.end.head) {
-            pipe.see_head(head);
+            pipe.see_head(head, sleep.since);
         }
         let lead = LEAD.min(self.rules.threshold / 2);
         let look = sleep.since.after(self.rules.threshold - lead);

@@ -84,11 +84,15 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         .collect();
     let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created.is_some());
     let mut verdict = verdict(&found, complete, seen_made);
-    if matches!(verdict, Verdict::Leaked | Verdict::Orphaned)
-        && world
-            .pipe_mut(id)
-            .is_some_and(|pipe| pipe.heirs_answered(row.end.head))
-    {
+    let heirs_answered = world
+        .pipe_mut(id)
+        .is_some_and(|pipe| pipe.heirs_answered(row.end.head));
+    let answered = match verdict {
+        Verdict::Leaked => heirs_answered || wrote_to_maker(&found, wait, world),
+        Verdict::Orphaned => heirs_answered,
+        Verdict::SelfHeld | Verdict::InFlight | Verdict::Waiting => false,
+    };
+    if answered {
         verdict = Verdict::Waiting;
         for (_, role) in &mut found {
             *role = Role::Answers;
@@ -228,6 +232,24 @@ fn cause(verdict: Verdict, found: &[(Holding<'_>, Role)], race: bool) -> Cause {
         Verdict::SelfHeld if by(ViaKind::Dup) => Cause::Dup,
         Verdict::Orphaned | Verdict::SelfHeld => Cause::Unknown,
     }
+}
+
+/// The reader made the pipe, so that what was written since it forked an heir
+/// came from there, though it had its own write end then; unless others had one
+/// too and are gone.
+fn wrote_to_maker(found: &[(Holding<'_>, Role)], wait: &Wait, world: &World) -> bool {
+    let Some(pipe) = world.pipe(wait.sleep.end.pipe) else {
+        return false;
+    };
+    let created = pipe.created.map(|created| created.act.actor.process);
+    let wrote = |(holding, _): &(Holding<'_>, Role)| {
+        let slot = holding.slot.as_ref();
+        let fork = slot.and_then(|slot| slot.via.act).map(|act| act.time);
+        fork.is_some()
+            && pipe.left < fork
+            && slot.is_some_and(|slot| slot.end.head != wait.sleep.end.head)
+    };
+    created == Some(wait.actor.process) && found.iter().any(wrote)
 }
 
 /// The end left the process that made the pipe by another thread's fork.

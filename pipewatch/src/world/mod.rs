@@ -7,11 +7,9 @@
 
 mod pipe;
 mod table;
+mod walk;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::table::{Slots, Walk, places};
 pub use self::{
@@ -370,109 +368,6 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The contents of the actor's own table are about to be reported. It is
-    /// another one than before if the actor had shared that with others.
-    fn renew_table(&mut self, actor: Actor, id: TableId, kind: Option<ViaKind>, act: Act) {
-        let own = self.tables.contains_key(&id);
-        let (before, known) = if own {
-            self.abandon_walk(id, act);
-            let table = self.tables.get_mut(&id);
-            table
-                .map(|table| (std::mem::take(&mut table.slots), table.known))
-                .unwrap_or_default()
-        } else {
-            // An exec gives its thread the id of the group leader.
-            let tids = self.processes.get(&actor.process);
-            let tid = tids.and_then(|tids| tids.get(&actor.tid).or_else(|| tids.first()));
-            let former = tid.and_then(|tid| self.threads.get(tid));
-            former
-                .map(|thread| thread.table)
-                .map(|former| self.copy_of(former))
-                .unwrap_or_default()
-        };
-        let walk = Walk {
-            kind,
-            act,
-            before,
-            known,
-            own,
-        };
-        self.tables.entry(id).or_default().walk = Some(walk);
-        self.add_thread(actor, id);
-    }
-
-    fn entry(&mut self, id: TableId, end: End) {
-        let walk = self
-            .tables
-            .get_mut(&id)
-            .and_then(|table| table.walk.as_mut());
-        let Some(walk) = walk else {
-            // The walk's beginning was lost.
-            self.insert(
-                id,
-                Slot {
-                    end,
-                    via: Provenance::unknown(),
-                    intent: None,
-                },
-            );
-            return;
-        };
-        let Walk {
-            kind, act, known, ..
-        } = *walk;
-        let former = walk
-            .before
-            .get(&(end.fd, end.pipe))
-            .filter(|slot| slot.end.is_same(&end))
-            .cloned();
-        let by = act.actor.process;
-        let former = former.or_else(|| self.arrived(end, by, known));
-        // A flag that is gone was cleared, by whatever call. An exec shows only
-        // what survived, so the program's own process did it.
-        let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
-        let intent = former.as_ref().and_then(|slot| slot.intent);
-        let intent = if cleared && end.mode.write {
-            Some(Intent {
-                sign: Sign::KeptForExec,
-                by,
-            })
-        } else {
-            intent
-        };
-        let from = former.map(|slot| slot.via);
-        let via = match kind {
-            Some(kind) => Provenance::seen(kind, act, from),
-            None => from.unwrap_or_else(Provenance::unknown),
-        };
-        self.insert(id, Slot { end, via, intent });
-    }
-
-    /// An end that a process holds though it was not seen to get it: it has
-    /// opened that by a path, or another process has passed it on. Of a pipe
-    /// this can be said if it was seen to be made, and if all that the process
-    /// held before is `known`: no probe sees either of the two.
-    fn arrived(&self, end: End, by: ProcKey, known: bool) -> Option<Slot> {
-        let pipe = self.pipe(end.pipe);
-        let seen = pipe.filter(|pipe| known && pipe.created.is_some());
-        let opened = match end.kind {
-            Kind::Fifo => true,
-            Kind::Pipe | Kind::Socketpair { .. } => !seen?.files.contains(&end.file),
-        };
-        let (kind, intent) = if opened {
-            let sign = Sign::Opened;
-            (ViaKind::Opened, Some(Intent { sign, by }))
-        } else {
-            (ViaKind::Passed, None)
-        };
-        let via = Rc::new(Provenance {
-            kind,
-            act: None,
-            from: None,
-        });
-        Some(Slot { end, via, intent })
-    }
-
     /// What history tells of an end that the kernel's tables show now.
     pub fn slot(&self, process: ProcKey, table: TableId, end: End) -> Option<Slot> {
         let known = self.table(table);
@@ -485,42 +380,6 @@ impl World {
             let known = known.map_or(stranger, |known| known.known);
             self.arrived(end, process, known).filter(|_| known)
         })
-    }
-
-    fn end_walk(&mut self, id: TableId) {
-        let table = self.tables.get_mut(&id);
-        let walk = table.and_then(|table| {
-            table.known |= table.walk.is_some();
-            table.walk.take()
-        });
-        let Some(walk) = walk else { return };
-        for ((fd, pipe), slot) in walk.before {
-            let kept = self.tables.get(&id).and_then(|table| table.slot(fd, pipe));
-            if kept.is_none_or(|kept| !kept.end.is_same(&slot.end)) {
-                match walk.kind {
-                    // The call that made the table private closed a range in it.
-                    None => self.note_close(id, &slot, None, walk.act),
-                    Some(ViaKind::Exec) => self.note_release(&slot, None, walk.act),
-                    Some(_) => {}
-                }
-            }
-            if walk.own {
-                self.forget(slot.end.pipe);
-            }
-        }
-    }
-
-    /// A walk that will not be completed: what it was to confirm counts as gone.
-    fn abandon_walk(&mut self, id: TableId, act: Act) {
-        let walk = self.tables.get_mut(&id).and_then(|table| table.walk.take());
-        for slot in walk
-            .filter(|walk| walk.own)
-            .into_iter()
-            .flat_map(|walk| walk.before.into_values())
-        {
-            self.note_release(&slot, None, act);
-            self.forget(slot.end.pipe);
-        }
     }
 
     fn create(
@@ -658,6 +517,9 @@ impl World {
         let made = pipe
             .created
             .is_some_and(|created| created.act.actor.process == act.actor.process);
+        if !made {
+            pipe.left = Some(act.time);
+        }
         if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
             pipe.release(act.time, head);
         }

@@ -25,6 +25,9 @@ pub struct Pipe {
     pub released: Option<Ktime>,
     /// `pipe->head` when first seen after that.
     pub(super) head_at_release: Option<u32>,
+    /// When any other process than the one that made the pipe last let go of a
+    /// write end.
+    pub left: Option<Ktime>,
     /// Heirs have written since.
     answered: bool,
     /// Somebody wrote after that moment, as far as is known.
@@ -44,9 +47,11 @@ impl Pipe {
         self.head_at_release = head;
     }
 
-    /// Takes note of `pipe->head`, in case the last release did not tell it.
-    pub fn see_head(&mut self, head: u32) {
-        if self.released.is_some() && self.head_at_release.is_none() {
+    /// Takes note of `pipe->head` at some moment, in case the last release, which
+    /// came before that, did not tell it.
+    pub fn see_head(&mut self, head: u32, time: Ktime) {
+        let later = self.released.is_some_and(|released| released <= time);
+        if later && self.head_at_release.is_none() {
             self.head_at_release = Some(head);
         }
     }
