@@ -6,7 +6,6 @@ use std::{
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -23,18 +22,17 @@ use crate::{
     debug_log::DebugLog,
     engine::Engine,
     event::{Call, EndRow, Kind, Snapshot, TaskRow},
-    finding::{
-        Confidence, Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally,
-    },
+    finding::{Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
     output::{Output, create_private, say},
+    plan::{Plan, Target},
     problem::Problem,
     procfs,
     rules::Rules,
     signals::Signal,
-    source::{Backend, Source},
+    source::Source,
     target::{self, NotStarted, Running},
     trace_file::{self, Entry, Header},
 };
@@ -43,62 +41,6 @@ use crate::{
 const POLLS: Duration = Duration::from_millis(200);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
-
-/// Whom to watch.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// These processes and their descendants.
-    Pids(Vec<Pid>),
-    /// Every process of the host.
-    All,
-    /// A command, which pipewatch starts.
-    Command(Vec<OsString>),
-}
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Whom to watch.
-    pub target: Target,
-    /// A wait this long, with EOF withheld, is a hang.
-    pub threshold: Duration,
-    /// Report hangs from this confidence on.
-    pub min_confidence: Confidence,
-    /// Report healthy waits too.
-    pub healthy: bool,
-    /// Stop after this long.
-    pub duration: Option<Duration>,
-    /// Stop at the first hang.
-    pub exit_on_hang: bool,
-    /// How the host is to be seen.
-    pub backend: Backend,
-    /// Record user stacks.
-    pub stacks: bool,
-    /// Size of the buffer for events, in bytes; a power of two, at least a page.
-    pub buffer: u32,
-    /// Also write what the engine is told to this file.
-    pub record: Option<PathBuf>,
-    /// Print what the probes log, for whoever debugs pipewatch.
-    pub debug: bool,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            target: Target::All,
-            threshold: Duration::from_secs(1),
-            min_confidence: Confidence::Likely,
-            healthy: false,
-            duration: None,
-            exit_on_hang: false,
-            backend: Backend::Auto,
-            stacks: true,
-            buffer: 1 << 22,
-            record: None,
-            debug: false,
-        }
-    }
-}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -392,6 +334,11 @@ impl Session {
             }
         };
         self.drain()?;
+        if reason == Reason::Ended && !self.host.source.shows_since() {
+            // Nothing has told yet what the end of the target was the end of.
+            self.tick()?;
+            self.look()?;
+        }
         self.stop(reason)?;
         if let (Some(running), Reason::Hang) = (&command, reason) {
             // Its caller waits for pipewatch, and would for the hang.

@@ -16,6 +16,7 @@ pub mod host;
 pub mod ids;
 pub mod input;
 pub mod output;
+pub mod plan;
 pub mod problem;
 pub mod procfs;
 pub mod render;

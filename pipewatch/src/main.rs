@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result};
 use pipewatch::{
     cli::{self, Backend, Cli, Command, Format, Parsed, Stacks},
     demo, doctor,
-    driver::{self, Ended, Plan, Target},
+    driver::{self, Ended},
     ids::Pid,
     output::{Output, say},
+    plan::{Plan, Target},
     problem::{Problem, chain},
     procfs, replay, signals, trace_file,
 };

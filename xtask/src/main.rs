@@ -9,6 +9,7 @@ mod strip;
 mod test;
 mod tidy;
 mod toolchain;
+mod traces;
 mod workspace;
 
 use std::ffi::OsString;
@@ -44,6 +45,11 @@ enum Command {
     /// Enact every shape of a hang and every healthy wait, as root, and write into docs/accuracy.md
     /// what pipewatch said of each
     Accuracy,
+    /// Enact every shape, or those named, and record the traces in tests/traces
+    Traces {
+        /// Names of shapes, as `scenario list` prints them
+        names: Vec<String>,
+    },
     /// Rebuild the committed eBPF object from source, setting up the tool chain this takes
     Ebpf {
         /// Build nothing: only check that sources, object and hash belong together
@@ -75,6 +81,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run { args } => run::run(&workspace, args),
         Command::Test { args } => test::run(&workspace, &args),
         Command::Accuracy => accuracy::run(&workspace),
+        Command::Traces { names } => traces::run(&workspace, &names),
         Command::Ebpf { check: true, .. } => ebpf::check(&workspace),
         Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),

@@ -25,6 +25,7 @@ const LEAVES: &[&str] = &[
 const LOOP: &[&str] = &[
     "output",
     "source",
+    "plan",
     "host",
     "debug_log",
     "driver",

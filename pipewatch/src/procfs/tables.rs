@@ -84,7 +84,7 @@ impl Tables {
     pub fn new(all: bool, own: Pid) -> io::Result<Self> {
         let (read, _write) = rustix::pipe::pipe()?;
         let fd = Fd(read.as_raw_fd().unsigned_abs());
-        let pipe = descriptor::pipe(Tid(own.0), fd).ok_or_else(|| {
+        let pipe = descriptor::pipe(Tid(std::process::id()), fd).ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "it does not show own descriptors")
         })?;
         let two = Pid(2);

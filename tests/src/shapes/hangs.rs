@@ -414,26 +414,6 @@ os.read(r, 1)",
         leaked("passed"),
     ),
     hang(
-        "H13",
-        "proc-fd",
-        Python(
-            r"
-a, b = socket.socketpair()
-def take():
-    w = int(b.recv(9))
-    os.open(f'/proc/{os.getppid()}/fd/{w}', os.O_WRONLY)
-    b.send(b'x')
-    doze()
-child(take)
-r, w = os.pipe()
-a.send(b'%d' % w)
-a.recv(1)
-os.close(w)
-os.read(r, 1)",
-        ),
-        leaked("passed"),
-    ),
-    hang(
         "H14",
         "poll",
         Python(

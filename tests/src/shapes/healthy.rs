@@ -390,4 +390,24 @@ threading.Timer(S, writer.kill).start()
 os.read(r, 1)",
         ),
     ),
+    // Whoever opens the write end by its path means to use it.
+    healthy(
+        "H13",
+        "opened-by-path",
+        Python(
+            r"
+a, b = socket.socketpair()
+def take():
+    w = int(b.recv(9))
+    os.open(f'/proc/{os.getppid()}/fd/{w}', os.O_WRONLY)
+    b.send(b'x')
+    doze()
+child(take)
+r, w = os.pipe()
+a.send(b'%d' % w)
+a.recv(1)
+os.close(w)
+os.read(r, 1)",
+        ),
+    ),
 ];

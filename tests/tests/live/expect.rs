@@ -34,7 +34,7 @@ pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
 }
 
 /// Waits for the report about a thread that is no healthy wait.
-pub fn hang_of(watcher: &Watcher, tid: &Value) -> Value {
+pub fn hang_of(watcher: &Program, tid: &Value) -> Value {
     watcher.wait_for("hang", PATIENCE, |record| {
         is_alarm(record) && record["reader"]["tid"] == *tid
     })
@@ -56,7 +56,7 @@ pub fn resolved(watcher: &Watcher, target: &Program, hang: &Value) {
 }
 
 /// Waits for the end of a hang.
-pub fn resolution(watcher: &Watcher, hang: &Value) -> Value {
+pub fn resolution(watcher: &Program, hang: &Value) -> Value {
     let is_it = |record: &Value| record["type"] == "resolved" && record["id"] == hang["id"];
     watcher.wait_for("resolved", PATIENCE, is_it)
 }

@@ -115,7 +115,7 @@ fn shell(script: &str) -> Command {
 fn wait_until_it_reads(target: &Program) {
     let file = format!("/proc/{}/syscall", target.pid());
     let end = Instant::now() + PATIENCE;
-    let number = libc_read().to_string();
+    let number = nix::libc::SYS_read.to_string();
     while Instant::now() < end {
         let line = fs::read_to_string(&file).expect("a process of ours");
         let mut words = line.split_whitespace();
@@ -125,10 +125,6 @@ fn wait_until_it_reads(target: &Program) {
         std::thread::yield_now();
     }
     panic!("it does not read within {PATIENCE:?}");
-}
-
-fn libc_read() -> i64 {
-    nix::libc::SYS_read
 }
 
 #[test]
@@ -210,11 +206,9 @@ fn a_slow_pipeline_is_silent() {
 fn a_writer_of_another_user_is_not_taken_for_none() {
     let user = User::new();
     let mut reader = user.command(&Command::new("cat"));
-    let (theirs, ours) = nix::unistd::pipe().expect("a pipe");
+    let (theirs, ours) = std::io::pipe().expect("a pipe");
     reader.stdin(theirs);
-    let Ok(mut reader) = reader.spawn() else {
-        panic!("cannot start cat");
-    };
+    let mut reader = reader.spawn().expect("cat");
     let args = ["--format", "json", "-v", "-p", &reader.id().to_string()];
     let watcher = Program::start(user.pipewatch(&args));
     let wait = watcher.wait_for("a healthy wait", PATIENCE, |record| {
