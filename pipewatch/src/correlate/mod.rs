@@ -119,19 +119,25 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let cycle = !found.is_empty() && found.iter().all(|(holding, _)| stuck(holding));
     // Who was given the end may have been given it to answer.
     let kept = found.iter().any(|(_, role)| *role == Role::Keeper);
-    let certain = match verdict {
-        Verdict::Leaked => {
-            let gone = maker_gone && !kept;
-            // Who waits with others, or for a time, may give up.
-            let dead = cycle && !wait.sleep.call.is_multiplexed();
-            race || gone || dead || found.iter().all(|f| is_accident(f, evidence, wait))
-        }
-        Verdict::Orphaned => found.iter().all(is_left_behind),
-        Verdict::SelfHeld => found
-            .iter()
-            .all(|(_, role)| *role == Role::Itself { made: false }),
-        Verdict::InFlight | Verdict::Waiting => false,
-    };
+    // Without the kernel's counts there may be writers that nobody shows.
+    let counted = !matches!(
+        (wait.sleep.end.kind, wait.sleep.end.head),
+        (Kind::Pipe | Kind::Fifo, None)
+    );
+    let certain = counted
+        && match verdict {
+            Verdict::Leaked => {
+                let gone = maker_gone && !kept;
+                // Who waits with others, or for a time, may give up.
+                let dead = cycle && !wait.sleep.call.is_multiplexed();
+                race || gone || dead || found.iter().all(|f| is_accident(f, evidence, wait))
+            }
+            Verdict::Orphaned => found.iter().all(is_left_behind),
+            Verdict::SelfHeld => found
+                .iter()
+                .all(|(_, role)| *role == Role::Itself { made: false }),
+            Verdict::InFlight | Verdict::Waiting => false,
+        };
     let certainty = certainty(&found, pipe, evidence);
     let Words { mut why, mut hint } = match verdict {
         Verdict::Waiting => words::of_wait(&found, complete, evidence),
@@ -143,6 +149,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 maker_gone,
                 cycle,
                 certain,
+                counted,
                 exact: certainty == Certainty::Exact,
             };
             words::of_hang(conclusion, &found, evidence)

@@ -56,6 +56,8 @@ pub(super) struct Conclusion {
     pub(super) maker_gone: bool,
     pub(super) cycle: bool,
     pub(super) certain: bool,
+    /// The kernel has told how much was written.
+    pub(super) counted: bool,
     pub(super) exact: bool,
 }
 
@@ -72,6 +74,7 @@ pub(super) fn of_hang(
         maker_gone,
         cycle,
         certain,
+        counted,
         exact,
     } = conclusion;
     let Some((first, role)) = found.first() else {
@@ -112,7 +115,12 @@ pub(super) fn of_hang(
         (Verdict::Orphaned, _) => (
             format!(
                 "the process that was meant to write is gone. Process {pid}, which it left behind, \
-                 still holds {end} and has not written since{rest}"
+                 still holds {end}{}{rest}",
+                if counted {
+                    " and has not written since"
+                } else {
+                    ""
+                }
             ),
             format!(
                 "{} in what is to stay in the background, or read only until the command itself has \
@@ -183,12 +191,17 @@ pub(super) fn of_hang(
         ),
         _ => (
             format!(
-                "process {pid} {} {end} by a fork and has not used its copy since. Unless it is \
-                 still to answer, the read ends only when it closes that or exits{rest}",
+                "process {pid} {} {end} by a fork and {} used its copy since. Unless it is still to \
+                 answer, the read ends only when it closes that or exits{rest}",
                 if exact {
                     "inherited"
                 } else {
                     "must have inherited"
+                },
+                if counted {
+                    "has not"
+                } else {
+                    "was not seen to have"
                 }
             ),
             format!(
