@@ -34,7 +34,7 @@ pub enum Command {
     /// Look once at what hangs now; exit status 1 if anything does
     Snapshot {
         /// Look at this process and its descendants; repeatable; without it, at every process
-        #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=PID_MAX))]
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
         pids: Vec<u32>,
         /// Look at every process of the host
         #[arg(short, long, conflicts_with = "pids")]
@@ -84,7 +84,7 @@ pub struct BackendArg {
 pub struct Watch {
     /// Watch this process, its descendants of now and all later ones; repeatable; a thread id
     /// stands for its process
-    #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=PID_MAX))]
+    #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
     pub pids: Vec<u32>,
     /// Watch every process of the host
     #[arg(short, long, conflicts_with = "pids")]
@@ -129,7 +129,12 @@ pub struct Watch {
 }
 
 /// `PID_MAX_LIMIT` of `include/linux/threads.h` on 64 bit.
-const PID_MAX: i64 = 1 << 22;
+const PID_MAX: u32 = 1 << 22;
+
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|pid| (1..=PID_MAX).contains(pid));
+    pid.ok_or_else(|| format!("a process id is a number from 1 to {PID_MAX}"))
+}
 
 /// Values of `--format`.
 #[derive(Clone, Copy, Debug, ValueEnum)]

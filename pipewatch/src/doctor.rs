@@ -209,20 +209,33 @@ fn proc() -> Result<String, Problem> {
     ))
 }
 
-/// Prints the checks, and whether pipewatch works here; tells that, too.
+/// Where what was found begins.
+const INDENT: &str = "                           ";
+/// Fewer columns than this are taken for this many.
+const NARROWEST: usize = 48;
+
+/// Prints the checks, in lines of `width` columns, and whether pipewatch works here; tells that, too.
 ///
 /// # Errors
 ///
 /// `out` cannot be written.
-pub fn print(checks: &[Check], format: Format, out: &mut dyn Write) -> std::io::Result<bool> {
+pub fn print(
+    checks: &[Check],
+    format: Format,
+    width: usize,
+    out: &mut dyn Write,
+) -> std::io::Result<bool> {
     for check in checks {
         match format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
             Format::Text => {
                 let mark = if check.ok { "ok" } else { "MISSING" };
-                writeln!(out, "{:<17} {mark:<8} {}", check.check, check.found)?;
+                let told = textwrap::Options::new(width.max(NARROWEST)).subsequent_indent(INDENT);
+                let row = format!("{:<17} {mark:<8} {}", check.check, check.found);
+                writeln!(out, "{}", textwrap::fill(&row, &told))?;
                 if let Some(hint) = &check.hint {
-                    writeln!(out, "{:<17} {:<8} hint: {hint}", "", "")?;
+                    let told = told.initial_indent(INDENT);
+                    writeln!(out, "{}", textwrap::fill(&format!("hint: {hint}"), told))?;
                 }
             }
         }

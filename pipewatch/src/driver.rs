@@ -39,6 +39,8 @@ use crate::{
 
 /// How often it is seen who waits for several descriptors at once.
 const POLLS: Duration = Duration::from_millis(200);
+/// How often a loss is reported while it goes on.
+const LOST: Duration = Duration::from_secs(1);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
 
@@ -139,6 +141,9 @@ struct Session {
     output: Output,
     debug_log: Option<DebugLog>,
     counters: Counters,
+    /// Lost events that were not reported yet, and when some were last.
+    untold: u64,
+    lost_told: Instant,
     /// Records that made no sense; they count as lost.
     unreadable: u64,
     tally: Tally,
@@ -177,6 +182,8 @@ impl Session {
             output,
             debug_log: None,
             counters: Counters::default(),
+            untold: 0,
+            lost_told: Instant::now(),
             unreadable: 0,
             tally: Tally::default(),
             full_warned: false,
@@ -408,17 +415,14 @@ impl Session {
         let lost = counters.dropped - self.counters.dropped;
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
-        if lost > 0 {
+        if lost > 0 || full {
+            // What is not watched for want of room is as good as lost.
             self.drain()?;
-            let time = clock::now();
-            self.adopt(Some(time))?;
-            let lost = Lost {
-                time,
-                events: lost,
-                rescanned: true,
-            };
-            self.record(|_| Entry::Lost(lost))?;
-            self.report(Report::Lost(lost))?;
+            self.adopt(Some(clock::now()))?;
+            self.untold += lost;
+        }
+        if self.lost_told.elapsed() >= LOST {
+            self.tell_lost()?;
         }
         if full && !self.full_warned {
             self.full_warned = true;
@@ -428,6 +432,22 @@ impl Session {
             );
         }
         Ok(())
+    }
+
+    /// Reports events that were lost, unless all have been told.
+    fn tell_lost(&mut self) -> Result<(), Problem> {
+        let events = std::mem::take(&mut self.untold);
+        if events == 0 {
+            return Ok(());
+        }
+        self.lost_told = Instant::now();
+        let lost = Lost {
+            time: clock::now(),
+            events,
+            rescanned: true,
+        };
+        self.record(|_| Entry::Lost(lost))?;
+        self.report(Report::Lost(lost))
     }
 
     /// Tells the engine which watched threads wait for pipes among others, of
@@ -573,6 +593,7 @@ impl Session {
     }
 
     fn stop(&mut self, reason: Reason) -> Result<(), Problem> {
+        self.tell_lost()?;
         let counters = self.host.source.counters();
         let stopped = Stopped {
             time: clock::now(),

@@ -25,6 +25,9 @@ const LEAD: u64 = 100 * MS;
 /// How soon after a change or an inconclusive wake-up a wait is looked at, so
 /// that what belongs together has happened by then.
 const SETTLE: u64 = 20 * MS;
+/// How soon after a wake-up that tells nothing it is seen what became of the
+/// thread: by then a signal that ends it has done so.
+const AWAKE: u64 = 100 * MS;
 /// A thread that waits for a pipe among others was seen to do so this short a
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
@@ -601,7 +604,7 @@ impl Engine {
             (Outcome::Data, None)
         } else {
             tracked.woken = Some(event.time);
-            tracked.look = Some(event.time.after(SETTLE));
+            tracked.look = Some(event.time.after(AWAKE));
             return None;
         };
         tracked.finish(event.time, outcome, freed_by)

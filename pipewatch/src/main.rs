@@ -14,7 +14,7 @@ use pipewatch::{
     demo, doctor,
     driver::{self, Ended},
     ids::Pid,
-    output::{Output, say},
+    output::{self, Output, say},
     plan::{Plan, Target},
     problem::{Problem, chain},
     procfs, replay, signals, trace_file,
@@ -88,7 +88,12 @@ fn run(cli: Cli) -> Result<u8> {
 
 fn run_doctor(format: Format) -> Result<u8> {
     let checks = doctor::examine();
-    match doctor::print(&checks, format.into(), &mut io::stdout().lock()) {
+    match doctor::print(
+        &checks,
+        format.into(),
+        output::width(),
+        &mut io::stdout().lock(),
+    ) {
         Ok(works) => Ok(if works { 0 } else { FAILURE }),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(error).context("cannot print"),
@@ -161,7 +166,14 @@ fn plan(options: &cli::Watch) -> Result<Plan> {
 }
 
 fn processes(ids: &[u32]) -> Result<Vec<Pid>> {
-    ids.iter().map(|&id| process(id)).collect()
+    let mut pids = Vec::new();
+    for &id in ids {
+        let pid = process(id)?;
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
 }
 
 fn process(id: u32) -> Result<Pid> {

@@ -68,12 +68,7 @@ impl Output {
         let Some(path) = file else {
             let stdout = io::stdout();
             style.colour = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
-            if stdout.is_terminal() {
-                style.width = tcgetwinsize(&stdout)
-                    .ok()
-                    .filter(|size| size.ws_col > 0)
-                    .map_or(style.width, |size| usize::from(size.ws_col));
-            }
+            style.width = width();
             let fd = stdout.as_fd();
             let is_pipe = fstat(fd).is_ok_and(|stat| {
                 matches!(
@@ -150,6 +145,15 @@ impl Output {
         }
         self.closed
     }
+}
+
+/// Columns of standard output.
+pub fn width() -> usize {
+    let stdout = io::stdout();
+    let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok());
+    let columns = size.flatten().map(|size| usize::from(size.ws_col));
+    let shown = columns.filter(|&columns| columns > 0);
+    shown.or_else(self::columns).unwrap_or(PLAIN_WIDTH)
 }
 
 fn columns() -> Option<usize> {
