@@ -56,11 +56,10 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
         // A pipe counts what is written to it, a socket does not.
         if end.flags & END_SOCKET != 0 {
             if let Some(before) = SLEEPS.get_ptr(record.task.tid) {
-                // SAFETY: a value of the map, which is preallocated: never
-                // unmapped, and written by this very thread's CPU only.
-                let before = unsafe { &*before };
-                if before.end.file == end.file {
-                    record.args[2] = before.time;
+                // A value of the map, which is preallocated: never unmapped,
+                // and written only where this very thread goes to sleep.
+                if (*before).end.file == end.file {
+                    record.args[2] = (*before).time;
                 }
             }
         }
