@@ -3,7 +3,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::{bpf_loop, bpf_seq_write},
+};
 use pipewatch_ebpf::{
     abi::{
         END_SOCKET, End, FLAG_IN_READ, FLAG_RING, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END,
@@ -85,7 +88,17 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
 }
 
 /// So many of those who wait for a pipe are looked at.
-const WAITERS: usize = 16;
+const WAITERS: u32 = 16;
+
+/// A look at who waits for a pipe, handed to the loop's callback.
+struct Queue {
+    /// Where the queue begins and ends, and the next entry.
+    head: u64,
+    next: u64,
+    file: u64,
+    leader: u64,
+    found: u64,
+}
 
 /// Whether an io_uring of the process led by `leader` waits to read `end`: by a
 /// request that is woken when there are bytes (`io_poll`, whose wait queue entry
@@ -96,26 +109,49 @@ fn awaited_by_ring(end: &End, leader: u64) -> bool {
         return false;
     }
     let head = end.pipe + offset(PIPE_RD_WAIT) as u64;
-    let mut next: u64 = probe_at(head as *const u64);
-    for _ in 0..WAITERS {
-        if next == 0 || next == head {
-            break;
-        }
-        let entry = next.wrapping_sub(offset(WAIT_ENTRY) as u64) as Ptr;
-        let waiter: u64 = probe(entry, WAIT_PRIVATE);
-        // Bit 0 tells which of two entries of the request this is. Anything
-        // else that waits has another address where a request has its file.
-        let request = (waiter & !1) as Ptr;
-        let asks = probe::<u64>(request, REQUEST_FILE) == end.file
-            && probe::<u64>(owner(request), TASK_LEADER) == leader;
-        let works = probe::<u64>(waiter as Ptr, TASK_LEADER) == leader
-            && probe::<u32>(waiter as Ptr, TASK_FLAGS) & PF_IO_WORKER != 0;
-        if asks || works {
-            return true;
-        }
-        next = probe_at(next as *const u64);
+    let mut queue = Queue {
+        head,
+        next: probe_at(head as *const u64),
+        file: end.file,
+        leader,
+        found: 0,
+    };
+    if queue.next == head {
+        return false;
     }
-    false
+    let callback = waiter as extern "C" fn(u32, *mut c_void) -> i64;
+    let context = (&raw mut queue).cast::<c_void>();
+    // SAFETY: the callback has the signature the helper wants, and `queue`
+    // outlives the call.
+    unsafe { bpf_loop(WAITERS, callback as *mut c_void, context, 0) };
+    // The callback may have changed it.
+    // SAFETY: a local variable.
+    unsafe { core::ptr::read_volatile(&raw const queue.found) != 0 }
+}
+
+/// Looks at one entry of the queue. Nonzero ends the loop.
+#[inline(never)]
+extern "C" fn waiter(_: u32, context: *mut c_void) -> i64 {
+    // SAFETY: `bpf_loop` hands over what `awaited_by_ring` gave it.
+    let queue = unsafe { &mut *context.cast::<Queue>() };
+    if queue.next == 0 || queue.next == queue.head {
+        return 1;
+    }
+    let entry = queue.next.wrapping_sub(offset(WAIT_ENTRY) as u64) as Ptr;
+    queue.next = probe_at(queue.next as *const u64);
+    let waiter: u64 = probe(entry, WAIT_PRIVATE);
+    // Bit 0 tells which of two entries of the request this is. Anything else
+    // that waits has another address where a request has its file.
+    let request = (waiter & !1) as Ptr;
+    let asks = probe::<u64>(request, REQUEST_FILE) == queue.file
+        && probe::<u64>(owner(request), TASK_LEADER) == queue.leader;
+    let works = probe::<u64>(waiter as Ptr, TASK_LEADER) == queue.leader
+        && probe::<u32>(waiter as Ptr, TASK_FLAGS) & PF_IO_WORKER != 0;
+    if asks || works {
+        queue.found = 1;
+        return 1;
+    }
+    0
 }
 
 /// The task that made a request of an io_uring.

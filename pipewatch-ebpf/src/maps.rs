@@ -53,6 +53,10 @@ const fn unique<const N: usize>(tag: u32) -> [u32; N] {
 #[unsafe(no_mangle)]
 pub static OFFSETS: [u32; COUNT] = unique(0xdead_0000);
 
+/// The set of calls that read, by `offsets::syscalls`.
+#[unsafe(no_mangle)]
+pub static READS: [u32; syscalls::READ_WORDS] = unique(0xdead_3000);
+
 /// Numbers of `offsets::syscalls`.
 #[unsafe(no_mangle)]
 pub static SYSCALLS: [u32; syscalls::COUNT] = unique(0xdead_1000);

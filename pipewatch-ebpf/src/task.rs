@@ -7,15 +7,14 @@ use aya_ebpf::helpers::{
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
-        ABSENT, FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_IP, REGS_NR, TASK_COMM,
-        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_STATE_OLD,
-        TASK_TGID,
+        FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_IP, REGS_NR, TASK_COMM,
+        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_TGID,
     },
 };
 
 use crate::{
     emit::count,
-    kernel::{Ptr, load, offset, probe},
+    kernel::{Ptr, load, probe},
     maps::{WATCHED, setting},
 };
 
@@ -90,6 +89,13 @@ pub fn by_current(record: &mut Record) {
     record.comm = bpf_get_current_comm().unwrap_or_default();
 }
 
+/// The system call that the current task, which is not the kernel's own, is in.
+#[inline(always)]
+pub fn current_call() -> Syscall {
+    // SAFETY: `current` is typed.
+    unsafe { syscall_of(current()) }
+}
+
 /// Fills in the members of a record that tell whom it is about: any task.
 ///
 /// # Safety
@@ -122,22 +128,15 @@ pub unsafe fn flags(task: Ptr) -> u32 {
     unsafe { load(task, TASK_FLAGS) }
 }
 
-/// `task->__state`, before 5.14 `task->state`.
+/// `task->__state`.
 ///
 /// # Safety
 ///
 /// `task` must be known to the verifier as a `task_struct`.
 #[inline(always)]
 pub unsafe fn state(task: Ptr) -> u32 {
-    // SAFETY: typed; of the two members one exists, and the verifier prunes
-    // the other branch.
-    unsafe {
-        if offset(TASK_STATE) == ABSENT as usize {
-            load::<u64>(task, TASK_STATE_OLD) as u32
-        } else {
-            load(task, TASK_STATE)
-        }
-    }
+    // SAFETY: typed.
+    unsafe { load(task, TASK_STATE) }
 }
 
 /// Number and first arguments of the system call a task is in.

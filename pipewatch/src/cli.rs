@@ -73,8 +73,8 @@ pub struct FormatArg {
 /// `--backend`, for what looks at the host.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct BackendArg {
-    /// How descriptors are followed: by probes in the kernel, or by looking into /proc; auto is
-    /// the former where it is permitted
+    /// How descriptors are followed: by one of three kinds of probes in the kernel, or by looking
+    /// into /proc; auto is the first that works
     #[arg(long, value_enum, default_value = "auto")]
     pub backend: Backend,
 }
@@ -158,6 +158,8 @@ impl From<Format> for render::Format {
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Backend {
     Auto,
+    Fentry,
+    Kprobe,
     Tracepoint,
     Procfs,
 }
@@ -166,6 +168,8 @@ impl From<Backend> for source::Backend {
     fn from(backend: Backend) -> Self {
         match backend {
             Backend::Auto => Self::Auto,
+            Backend::Fentry => Self::Fentry,
+            Backend::Kprobe => Self::Kprobe,
             Backend::Tracepoint => Self::Tracepoint,
             Backend::Procfs => Self::Procfs,
         }

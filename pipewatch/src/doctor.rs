@@ -5,7 +5,7 @@ use std::{fs, io::Write};
 use serde::Serialize;
 
 use crate::{
-    bpf::{Kernel, NotLoaded, Options},
+    bpf::{Kernel, Mechanism, NotLoaded, Options},
     clock,
     ids::Pid,
     problem::Problem,
@@ -29,11 +29,10 @@ pub struct Check {
 /// Tries everything that pipewatch needs. The last check is of how it would
 /// see the host.
 pub fn examine() -> Vec<Check> {
-    let probes = probes();
+    let tried_all = Mechanism::ALL.map(|mechanism| (mechanism, probes(mechanism)));
     let proc = proc();
-    let forbidden = probes.as_ref().is_err_and(|refused| refused.forbidden);
-    let backend = backend(probes.is_ok(), forbidden, proc.is_ok());
-    vec![
+    let backend = backend(&tried_all, proc.is_ok());
+    let mut checks = vec![
         kernel(),
         file(
             "type information",
@@ -41,10 +40,14 @@ pub fn examine() -> Vec<Check> {
             "needs CONFIG_DEBUG_INFO_BTF=y",
         ),
         lockdown(),
-        tried("probes", probes.map_err(|refused| refused.problem)),
-        tried("/proc", proc),
-        backend,
-    ]
+    ];
+    for (mechanism, result) in tried_all {
+        let result = result.map_err(|refused| refused.problem);
+        checks.push(tried(mechanism.name(), result));
+    }
+    checks.push(tried("/proc", proc));
+    checks.push(backend);
+    checks
 }
 
 fn tried(check: &'static str, result: Result<String, Problem>) -> Check {
@@ -61,21 +64,25 @@ fn tried(check: &'static str, result: Result<String, Problem>) -> Check {
     }
 }
 
-fn backend(probes: bool, forbidden: bool, proc: bool) -> Check {
+type Tried = (Mechanism, Result<String, NotLoaded>);
+
+fn backend(tried: &[Tried], proc: bool) -> Check {
     let lost = "how holders came by their ends is not seen, nor reads of sockets and by io_uring";
-    let (ok, found, hint) = match (probes, proc) {
-        (true, _) => (true, "tracepoint".to_owned(), None),
-        (false, true) if forbidden => (
+    let best = tried.iter().find(|(_, result)| result.is_ok());
+    let unfit = |(_, result): &Tried| result.as_ref().is_err_and(|refused| refused.unfit);
+    let (ok, found, hint) = match (best, proc) {
+        (Some((mechanism, _)), _) => (true, mechanism.name().to_owned(), None),
+        (None, true) if tried.iter().all(unfit) => (
             true,
-            format!("procfs, for probes are not permitted: {lost}"),
-            Some("run as root (sudo) to have probes"),
+            format!("procfs, for probes cannot be had: {lost}"),
+            Some("probes need root (sudo) and Linux 5.17 or later"),
         ),
-        (false, true) => (
+        (None, true) => (
             true,
             format!("procfs, if asked for: {lost}"),
             Some("use --backend procfs until the probes work"),
         ),
-        (false, false) => (false, "none".to_owned(), None),
+        (None, false) => (false, "none".to_owned(), None),
     };
     Check {
         check: "backend",
@@ -139,7 +146,7 @@ fn lockdown() -> Check {
 
 /// Attaches everything and causes an event, which must arrive: a program that
 /// is attached does not have to fire.
-fn probes() -> Result<String, NotLoaded> {
+fn probes(mechanism: Mechanism) -> Result<String, NotLoaded> {
     let own = Pid(std::process::id());
     let options = Options {
         all: false,
@@ -149,7 +156,7 @@ fn probes() -> Result<String, NotLoaded> {
         buffer: 1 << 16,
         verbose: false,
     };
-    let mut kernel = Kernel::load(options)?;
+    let mut kernel = Kernel::load(options, &[mechanism])?;
     kernel.watch(own, 0)?;
     let made = rustix::pipe::pipe();
     kernel.unwatch(own);
@@ -175,9 +182,13 @@ fn probes() -> Result<String, NotLoaded> {
     }
     let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
     Ok(format!(
-        "system call tracepoints, scheduler tracepoints and iterators attach and report \
-         (backend tracepoint); they add about 60 ns to each system call of the host while \
-         pipewatch runs; {} threads seen{}",
+        "attaches and reports; {}; {} threads seen{}",
+        match mechanism {
+            Mechanism::Fentry | Mechanism::Kprobe => "other system calls cost nothing more",
+            Mechanism::Tracepoint => {
+                "each system call of the host takes about 60 ns more while pipewatch runs"
+            }
+        },
         tasks.len(),
         if init_shown {
             ""
@@ -229,7 +240,7 @@ pub fn print(
         match format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
             Format::Text => {
-                let mark = if check.ok { "ok" } else { "MISSING" };
+                let mark = if check.ok { "ok" } else { "no" };
                 let told = textwrap::Options::new(width.max(NARROWEST)).subsequent_indent(INDENT);
                 let row = format!("{:<17} {mark:<8} {}", check.check, check.found);
                 writeln!(out, "{}", textwrap::fill(&row, &told))?;

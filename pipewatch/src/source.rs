@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    bpf::{Counters, Kernel, Options},
+    bpf::{Counters, Kernel, Mechanism, Options},
     clock,
     decode::Unreadable,
     event::{Actor, Arm, EndRow, Event, Sleep, Snapshot, TaskRow},
@@ -24,7 +24,11 @@ pub enum Backend {
     /// The kernel's programs if they are permitted, else `/proc`.
     #[default]
     Auto,
-    /// Programs on tracepoints.
+    /// Programs at the functions of system calls, by type.
+    Fentry,
+    /// Programs at the functions of system calls, by breakpoint.
+    Kprobe,
+    /// Programs on the tracepoints of system calls.
     Tracepoint,
     /// `/proc` alone.
     Procfs,
@@ -33,7 +37,7 @@ pub enum Backend {
 /// The host, as it is seen.
 pub enum Source {
     /// By programs in the kernel, which report what happens.
-    Tracepoint(Box<Kernel>),
+    Bpf(Box<Kernel>),
     /// By `/proc`, which shows what is.
     Procfs(Box<Looking>),
 }
@@ -64,11 +68,18 @@ impl Source {
     ///
     /// This way, or any, does not work here: why, and what to do.
     pub fn open(backend: Backend, options: Options) -> Result<Self, Problem> {
-        let forced = match backend {
-            Backend::Procfs => None,
-            Backend::Auto | Backend::Tracepoint => match Kernel::load(options) {
-                Ok(kernel) => return Ok(Self::Tracepoint(Box::new(kernel))),
-                Err(refused) if backend == Backend::Auto && refused.forbidden => {
+        let mechanisms: &[Mechanism] = match backend {
+            Backend::Auto => &Mechanism::ALL,
+            Backend::Fentry => &[Mechanism::Fentry],
+            Backend::Kprobe => &[Mechanism::Kprobe],
+            Backend::Tracepoint => &[Mechanism::Tracepoint],
+            Backend::Procfs => &[],
+        };
+        let forced = match mechanisms {
+            [] => None,
+            mechanisms => match Kernel::load(options, mechanisms) {
+                Ok(kernel) => return Ok(Self::Bpf(Box::new(kernel))),
+                Err(refused) if backend == Backend::Auto && refused.unfit => {
                     Some(refused.problem.message)
                 }
                 Err(refused) => return Err(refused.problem),
@@ -88,7 +99,10 @@ impl Source {
     /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Tracepoint(_) => "tracepoint",
+            Self::Bpf(kernel) => {
+                let attached = kernel.attached().map(|attached| attached.mechanism);
+                attached.unwrap_or(Mechanism::Tracepoint).name()
+            }
             Self::Procfs(_) => "procfs",
         }
     }
@@ -96,7 +110,7 @@ impl Source {
     /// How often sleepers are looked at. What is not urgent waits that long too.
     pub fn tick(&self) -> Duration {
         Duration::from_millis(match self {
-            Self::Tracepoint(_) => 50,
+            Self::Bpf(_) => 50,
             // Every thread costs some microseconds.
             Self::Procfs(_) => 150,
         })
@@ -104,7 +118,7 @@ impl Source {
 
     /// Whether it shows since when a thread sleeps, or only that it does.
     pub fn shows_since(&self) -> bool {
-        matches!(self, Self::Tracepoint(_))
+        matches!(self, Self::Bpf(_))
     }
 
     /// What cannot be seen here, after a first look.
@@ -116,8 +130,13 @@ impl Source {
         let tasks = self.tasks()?;
         let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
         let mut limits = Vec::new();
-        if let Self::Procfs(looking) = self {
-            limits.extend(looking.limits());
+        match self {
+            Self::Bpf(kernel) => {
+                if let Some(attached) = kernel.attached() {
+                    limits.extend(attached.fallbacks.iter().cloned());
+                }
+            }
+            Self::Procfs(looking) => limits.extend(looking.limits()),
         }
         if !init_shown {
             let hidden = "process 1 is hidden from pipewatch here: what it holds is not seen";
@@ -129,7 +148,7 @@ impl Source {
     /// The kernel's programs, if they are what is used.
     pub fn kernel_mut(&mut self) -> Option<&mut Kernel> {
         match self {
-            Self::Tracepoint(kernel) => Some(kernel),
+            Self::Bpf(kernel) => Some(kernel),
             Self::Procfs(_) => None,
         }
     }
@@ -137,7 +156,7 @@ impl Source {
     /// Readable when there are urgent or many events, if events are told.
     pub fn ring_fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Tracepoint(kernel) => Some(kernel.ring_fd()),
+            Self::Bpf(kernel) => Some(kernel.ring_fd()),
             Self::Procfs(_) => None,
         }
     }
@@ -145,7 +164,7 @@ impl Source {
     /// The next event, if there is one. An unreadable one counts as lost.
     pub fn next_event(&mut self) -> Option<Result<Event, Unreadable>> {
         match self {
-            Self::Tracepoint(kernel) => kernel.next_event(),
+            Self::Bpf(kernel) => kernel.next_event(),
             Self::Procfs(looking) => looking.events.pop_front().map(Ok),
         }
     }
@@ -157,7 +176,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
         match self {
-            Self::Tracepoint(kernel) => kernel.tasks(),
+            Self::Bpf(kernel) => kernel.tasks(),
             Self::Procfs(looking) => {
                 let tasks = looking.tables.tasks(clock::now());
                 tasks.map_err(|error| unreadable(&error))
@@ -172,7 +191,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn ends(&mut self) -> Result<Vec<EndRow>, Problem> {
         match self {
-            Self::Tracepoint(kernel) => kernel.ends(),
+            Self::Bpf(kernel) => kernel.ends(),
             Self::Procfs(looking) => Ok(looking.tables.ends()),
         }
     }
@@ -184,7 +203,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn sleeps(&mut self) -> Result<Vec<(Actor, TableId, Sleep)>, Problem> {
         match self {
-            Self::Tracepoint(kernel) => Ok(kernel.sleeps()),
+            Self::Bpf(kernel) => Ok(kernel.sleeps()),
             Self::Procfs(looking) => {
                 looking.look().map_err(|error| unreadable(&error))?;
                 let sleep = |row: &TaskRow| Some((row.actor, row.table, row.sleep?));
@@ -200,7 +219,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
         match self {
-            Self::Tracepoint(kernel) => kernel.tasks(),
+            Self::Bpf(kernel) => kernel.tasks(),
             Self::Procfs(looking) => Ok(looking.sleepers.clone()),
         }
     }
@@ -208,7 +227,7 @@ impl Source {
     /// Who sleeps, once a sleep is over of which no event tells.
     pub fn take_sleepers(&mut self) -> Option<Vec<TaskRow>> {
         match self {
-            Self::Tracepoint(_) => None,
+            Self::Bpf(_) => None,
             Self::Procfs(looking) => {
                 std::mem::take(&mut looking.went_on).then(|| looking.sleepers.clone())
             }
@@ -222,7 +241,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn take_state(&mut self) -> Result<Option<Snapshot>, Problem> {
         match self {
-            Self::Tracepoint(_) => Ok(None),
+            Self::Bpf(_) => Ok(None),
             Self::Procfs(looking) => looking.take_state().map_err(|error| unreadable(&error)),
         }
     }
@@ -234,7 +253,7 @@ impl Source {
     /// There is no room for it.
     pub fn watch(&mut self, pid: Pid, start: u64) -> Result<(), Problem> {
         match self {
-            Self::Tracepoint(kernel) => kernel.watch(pid, start),
+            Self::Bpf(kernel) => kernel.watch(pid, start),
             Self::Procfs(looking) => {
                 looking.tables.watch(pid, start);
                 Ok(())
@@ -249,7 +268,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn unwatch(&mut self, pid: Pid) -> Result<(), Problem> {
         match self {
-            Self::Tracepoint(kernel) => {
+            Self::Bpf(kernel) => {
                 kernel.unwatch(pid);
                 Ok(())
             }
@@ -263,7 +282,7 @@ impl Source {
     /// Whether a process is among the watched ones.
     pub fn is_watched(&self, pid: Pid) -> bool {
         match self {
-            Self::Tracepoint(kernel) => kernel.is_watched(pid),
+            Self::Bpf(kernel) => kernel.is_watched(pid),
             Self::Procfs(looking) => looking.tables.is_watched(pid),
         }
     }
@@ -271,7 +290,7 @@ impl Source {
     /// Whether a process may not be looked into.
     pub fn is_hidden(&self, pid: Pid) -> bool {
         match self {
-            Self::Tracepoint(_) => false,
+            Self::Bpf(_) => false,
             Self::Procfs(looking) => looking.tables.is_hidden(pid),
         }
     }
@@ -287,7 +306,7 @@ impl Source {
     /// What became of events so far.
     pub fn counters(&self) -> Counters {
         match self {
-            Self::Tracepoint(kernel) => kernel.counters(),
+            Self::Bpf(kernel) => kernel.counters(),
             Self::Procfs(_) => Counters::default(),
         }
     }
@@ -295,7 +314,7 @@ impl Source {
     /// Addresses of a recorded stack, innermost first.
     pub fn stack(&self, id: StackId) -> Vec<u64> {
         match self {
-            Self::Tracepoint(kernel) => kernel.stack(id),
+            Self::Bpf(kernel) => kernel.stack(id),
             Self::Procfs(_) => Vec::new(),
         }
     }

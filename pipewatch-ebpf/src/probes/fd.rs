@@ -1,19 +1,18 @@
-//! Descriptors: made, duplicated, closed, marked. By system call tracepoints,
-//! which every kernel has; arguments come from the saved registers, so that
-//! most calls need one probe, at their return.
+//! Descriptors: made, duplicated, closed, marked. What is done when a system
+//! call begins or returns, whichever kind of probe tells (`calls`). Arguments
+//! come from the saved registers, so that most calls need one probe, at their
+//! return.
 
-use aya_ebpf::{
-    EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext,
-};
+use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user};
 use pipewatch_ebpf::abi::{
-    END_SOCKET, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD,
+    END_SOCKET, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD, KIND_UNSHARE,
 };
 
+use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
     file::{end_at, file_at},
-    probes::process::unshared,
-    task::{Syscall, by_current, current, current_watched, syscall_of},
+    task::{Syscall, by_current, current_call, current_watched},
 };
 
 const F_DUPFD: u64 = 0;
@@ -21,46 +20,26 @@ const F_SETFD: u64 = 2;
 const F_DUPFD_CLOEXEC: u64 = 1030;
 /// `include/uapi/linux/close_range.h`.
 const CLOSE_RANGE_UNSHARE: u64 = 2;
+/// `CLONE_FILES` of `include/uapi/linux/sched.h`.
+const CLONE_FILES: u64 = 0x400;
 
-/// What the system call returned (`sys_exit_*` tracepoints).
+/// A pipe or a pair of sockets was made, whose two descriptors the call has
+/// stored at `fds`.
 #[inline(always)]
-pub fn returned(ctx: &TracePointContext) -> i64 {
-    // SAFETY: syscall_trace_exit is { u64 common, i32 nr, i64 ret }; the
-    // verifier checks the bounds.
-    unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u8>().add(16).cast()) }
-}
-
-/// Argument `N` of the system call (`sys_enter_*` tracepoints).
-#[inline(always)]
-fn argument<const N: usize>(ctx: &TracePointContext) -> u64 {
-    // SAFETY: syscall_trace_enter is { u64 common, i32 nr, u64 args[] }; the
-    // verifier checks the bounds.
-    unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u8>().add(16 + 8 * N).cast()) }
-}
-
-/// The system call that is about to return.
-#[inline(always)]
-fn call() -> Syscall {
-    // SAFETY: the current task is typed and in a system call.
-    unsafe { syscall_of(current()) }
-}
-
-/// A pipe or a pair of sockets, whose two descriptors the call has stored at
-/// `fds`.
-#[inline(always)]
-fn created(ctx: &TracePointContext, fds: impl Fn() -> u64) -> u32 {
-    if !current_watched() || returned(ctx) != 0 {
-        return 0;
+fn created<C: EbpfContext>(ctx: &C, returned: i64, fds: impl Fn(Syscall) -> u64) {
+    if !current_watched() || returned != 0 {
+        return;
     }
     let mut record = record(KIND_CREATE);
+    let fds = fds(current_call()) as *const [u32; 2];
     // SAFETY: the helper checks the address.
-    let Ok([read, write]) = (unsafe { bpf_probe_read_user(fds() as *const [u32; 2]) }) else {
-        return 0;
+    let Ok([read, write]) = (unsafe { bpf_probe_read_user(fds) }) else {
+        return;
     };
     by_current(&mut record);
     // Another thread may have closed either end already.
     let Some(end) = end_at(record.table, read) else {
-        return 0;
+        return;
     };
     record.end = end;
     record.args[0] = u64::from(write);
@@ -73,57 +52,49 @@ fn created(ctx: &TracePointContext, fds: impl Fn() -> u64) -> u32 {
     };
     record.stack = stack(ctx);
     send(&record);
-    0
 }
 
-/// Return of pipe.
-#[tracepoint(category = "syscalls", name = "sys_exit_pipe")]
-pub fn exit_pipe(ctx: TracePointContext) -> u32 {
-    created(&ctx, || call().args[0])
-}
-
-/// Return of pipe2.
-#[tracepoint(category = "syscalls", name = "sys_exit_pipe2")]
-pub fn exit_pipe2(ctx: TracePointContext) -> u32 {
-    created(&ctx, || call().args[0])
+/// Return of pipe and pipe2.
+#[inline(always)]
+pub fn made_pipe<C: EbpfContext>(ctx: &C, returned: i64) {
+    created(ctx, returned, |call| call.args[0]);
 }
 
 /// Return of socketpair.
-#[tracepoint(category = "syscalls", name = "sys_exit_socketpair")]
-pub fn exit_socketpair(ctx: TracePointContext) -> u32 {
-    created(&ctx, || call().args[3])
+#[inline(always)]
+pub fn made_socketpair<C: EbpfContext>(ctx: &C, returned: i64) {
+    created(ctx, returned, |call| call.args[3]);
 }
 
 /// Entry of close: the last moment at which the descriptor tells its pipe. A
 /// valid descriptor is released whatever close returns.
-#[tracepoint(category = "syscalls", name = "sys_enter_close")]
-pub fn enter_close(ctx: TracePointContext) -> u32 {
+#[inline(always)]
+pub fn closes<C: EbpfContext>(_: &C) {
     if !current_watched() {
-        return 0;
+        return;
     }
     let mut record = record(KIND_CLOSE);
     by_current(&mut record);
-    if let Some(end) = end_at(record.table, argument::<0>(&ctx) as u32) {
+    if let Some(end) = end_at(record.table, current_call().args[0] as u32) {
         record.end = end;
         send(&record);
     }
-    0
 }
 
 /// Return of close_range. Where it made the table private first, what is left
 /// in it is reported as for unshare.
-#[tracepoint(category = "syscalls", name = "sys_exit_close_range")]
-pub fn exit_close_range(ctx: TracePointContext) -> u32 {
-    if !current_watched() || returned(&ctx) != 0 {
-        return 0;
+#[inline(always)]
+pub fn closed_range<C: EbpfContext>(_: &C, returned: i64) {
+    if !current_watched() || returned != 0 {
+        return;
+    }
+    let [first, last, flags, _] = current_call().args;
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        table_is_private();
+        return;
     }
     let mut record = record(KIND_CLOSE_RANGE);
     by_current(&mut record);
-    let [first, last, flags, _] = call().args;
-    if flags & CLOSE_RANGE_UNSHARE != 0 {
-        unshared(&mut record);
-        return 0;
-    }
     record.args = [
         first & 0xffff_ffff,
         last & 0xffff_ffff,
@@ -131,89 +102,74 @@ pub fn exit_close_range(ctx: TracePointContext) -> u32 {
         0,
     ];
     send(&record);
-    0
+}
+
+/// Return of unshare: a task that asked for CLONE_FILES has a table of its own.
+#[inline(always)]
+pub fn unshared<C: EbpfContext>(_: &C, returned: i64) {
+    if current_watched() && returned == 0 && current_call().args[0] & CLONE_FILES != 0 {
+        table_is_private();
+    }
+}
+
+#[inline(always)]
+fn table_is_private() {
+    let mut record = record(KIND_UNSHARE);
+    by_current(&mut record);
+    record.peer = record.task;
+    record.peer_table = record.table;
+    send(&record);
+    walk(&mut record);
 }
 
 /// Entry of dup2 and dup3: whatever `new` was is closed.
 #[inline(always)]
-fn replaced(ctx: &TracePointContext) -> u32 {
+pub fn replaces<C: EbpfContext>(_: &C) {
     if !current_watched() {
-        return 0;
+        return;
     }
-    let (old, new) = (argument::<0>(ctx) as u32, argument::<1>(ctx) as u32);
+    let [old, new, ..] = current_call().args.map(|arg| arg as u32);
     let mut record = record(KIND_CLOSE);
     by_current(&mut record);
     // The call fails, and closes nothing, if there is no such `old`.
     if old == new || file_at(record.table, old).is_none() {
-        return 0;
+        return;
     }
     if let Some(end) = end_at(record.table, new) {
         record.end = end;
         send(&record);
     }
-    0
 }
 
-/// Entry of dup2.
-#[tracepoint(category = "syscalls", name = "sys_enter_dup2")]
-pub fn enter_dup2(ctx: TracePointContext) -> u32 {
-    replaced(&ctx)
-}
-
-/// Entry of dup3.
-#[tracepoint(category = "syscalls", name = "sys_enter_dup3")]
-pub fn enter_dup3(ctx: TracePointContext) -> u32 {
-    replaced(&ctx)
-}
-
+/// Return of dup, dup2, dup3, and fcntl where it duplicates.
 #[inline(always)]
-fn duplicated(ctx: &TracePointContext) -> u32 {
-    let new = returned(ctx);
-    if !current_watched() || new < 0 {
-        return 0;
+pub fn duplicated<C: EbpfContext>(ctx: &C, returned: i64) {
+    if !current_watched() || returned < 0 {
+        return;
     }
-    let old = call().args[0] as u32;
-    if i64::from(old) == new {
-        return 0;
+    let old = current_call().args[0] as u32;
+    if i64::from(old) == returned {
+        return;
     }
     let mut record = record(KIND_DUP);
     by_current(&mut record);
-    if let Some(end) = end_at(record.table, new as u32) {
+    if let Some(end) = end_at(record.table, returned as u32) {
         record.end = end;
         record.args[0] = u64::from(old);
         record.stack = stack(ctx);
         send(&record);
     }
-    0
-}
-
-/// Return of dup.
-#[tracepoint(category = "syscalls", name = "sys_exit_dup")]
-pub fn exit_dup(ctx: TracePointContext) -> u32 {
-    duplicated(&ctx)
-}
-
-/// Return of dup2.
-#[tracepoint(category = "syscalls", name = "sys_exit_dup2")]
-pub fn exit_dup2(ctx: TracePointContext) -> u32 {
-    duplicated(&ctx)
-}
-
-/// Return of dup3.
-#[tracepoint(category = "syscalls", name = "sys_exit_dup3")]
-pub fn exit_dup3(ctx: TracePointContext) -> u32 {
-    duplicated(&ctx)
 }
 
 /// Return of fcntl.
-#[tracepoint(category = "syscalls", name = "sys_exit_fcntl")]
-pub fn exit_fcntl(ctx: TracePointContext) -> u32 {
-    if !current_watched() || returned(&ctx) < 0 {
-        return 0;
+#[inline(always)]
+pub fn controlled<C: EbpfContext>(ctx: &C, returned: i64) {
+    if !current_watched() || returned < 0 {
+        return;
     }
-    let [fd, command, ..] = call().args;
+    let [fd, command, ..] = current_call().args;
     match command & 0xffff_ffff {
-        F_DUPFD | F_DUPFD_CLOEXEC => duplicated(&ctx),
+        F_DUPFD | F_DUPFD_CLOEXEC => duplicated(ctx, returned),
         F_SETFD => {
             let mut record = record(KIND_SETFD);
             by_current(&mut record);
@@ -221,8 +177,7 @@ pub fn exit_fcntl(ctx: TracePointContext) -> u32 {
                 record.end = end;
                 send(&record);
             }
-            0
         }
-        _ => 0,
+        _ => {}
     }
 }

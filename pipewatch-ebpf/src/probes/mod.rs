@@ -1,5 +1,6 @@
 //! One module per kind of fact.
 
+mod calls;
 mod fd;
 mod process;
 mod read;

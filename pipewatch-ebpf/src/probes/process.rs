@@ -1,11 +1,8 @@
 //! Processes and threads: fork, exec, exit, and the fd tables they pass on.
 
-use aya_ebpf::{
-    macros::{btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
-    abi::{FLAG_GROUP, KIND_EXEC, KIND_EXIT, KIND_FORK, KIND_UNSHARE, Record},
+    abi::{FLAG_GROUP, KIND_EXEC, KIND_EXIT, KIND_FORK},
     offsets::{SIGNAL_LIVE, TASK_FILES, TASK_SIGNAL},
 };
 
@@ -14,14 +11,8 @@ use crate::{
     emit::{record, send, send_urgent, stack},
     kernel::{Ptr, load},
     maps::{ARMED, SLEEPS, WATCHED, setting},
-    task::{
-        PF_KTHREAD, by_current, current, current_watched, flags, identity, syscall_of, watch,
-        watched,
-    },
+    task::{PF_KTHREAD, by_current, current_watched, flags, identity, watch, watched},
 };
-
-/// `CLONE_FILES` of `include/uapi/linux/sched.h`.
-const CLONE_FILES: u64 = 0x400;
 
 /// `sched_process_fork(parent, child)`: kernel_clone calls it when the child
 /// is complete and has not run yet, for processes and threads alike.
@@ -53,7 +44,7 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     }
     send(&record);
     if record.table != record.peer_table {
-        walk(&record);
+        walk(&mut record);
     }
     0
 }
@@ -80,7 +71,7 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
         aya_log_ebpf::debug!(&ctx, "exec: {}", record.task.tgid);
     }
     send(&record);
-    walk(&record);
+    walk(&mut record);
     0
 }
 
@@ -110,30 +101,4 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
         send(&record);
     }
     0
-}
-
-/// Return of unshare: a task that asked for CLONE_FILES has a table of its own.
-#[tracepoint(category = "syscalls", name = "sys_exit_unshare")]
-pub fn exit_unshare(ctx: TracePointContext) -> u32 {
-    if !current_watched() || super::fd::returned(&ctx) != 0 {
-        return 0;
-    }
-    // SAFETY: the current task is typed and in a system call.
-    let call = unsafe { syscall_of(current()) };
-    if call.args[0] & CLONE_FILES == 0 {
-        return 0;
-    }
-    unshared(&mut record(KIND_UNSHARE));
-    0
-}
-
-/// The current task, which `record` is to name, has a private table now.
-#[inline(always)]
-pub fn unshared(record: &mut Record) {
-    record.kind = KIND_UNSHARE;
-    by_current(record);
-    record.peer = record.task;
-    record.peer_table = record.table;
-    send(record);
-    walk(record);
 }

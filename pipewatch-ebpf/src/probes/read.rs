@@ -1,5 +1,7 @@
 //! Reads that sleep: when they begin, when they end.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{
@@ -13,7 +15,7 @@ use crate::{
     emit::{count, record, send_urgent, stack},
     file::{end_at, state_of},
     kernel::{Ptr, load, syscall},
-    maps::{ARMED, SLEEPS},
+    maps::{ARMED, READS, SLEEPS},
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, about, by_current, current, flags, identity, state,
         syscall_of, watched,
@@ -23,7 +25,10 @@ use crate::{
 /// Whether `nr` is a call that can sleep in a read of its first argument.
 #[inline(always)]
 pub fn is_read(nr: u64) -> bool {
-    (0..syscalls::READS).any(|index| nr == syscall(index))
+    let (word, bit) = (nr as usize / 32, nr % 32);
+    // SAFETY: below the array's length.
+    word < READS.len()
+        && unsafe { read_volatile((&raw const READS).cast::<u32>().add(word)) } >> bit & 1 == 1
 }
 
 /// `sched_switch(preempt, prev, next, …)`: `prev` leaves the CPU. A read that
@@ -82,7 +87,11 @@ pub fn waking(ctx: BtfTracePointContext) -> i32 {
     let Some(armed) = ARMED.get_ptr_mut(tid) else {
         return 0;
     };
-    let mut left = false;
+    // No more than one report: each way out of a loop multiplies the verifier's
+    // work (6.1 gave up on it).
+    let mut told = 0;
+    let mut args = [0; 4];
+    let mut left = 0;
     for index in 0..CHANNELS {
         // SAFETY: a value of the map, which is preallocated: never unmapped.
         let channel = unsafe { &mut (*armed).channels[index] };
@@ -92,15 +101,20 @@ pub fn waking(ctx: BtfTracePointContext) -> i32 {
         let socket = channel.socket == 1;
         let [_, writers, head, tail] = state_of(channel.pipe, socket);
         let tail = if socket { 0 } else { tail };
-        if channel.among_others == 1 && writers != 0 && head == tail {
-            left = true;
-            continue;
+        let over = channel.among_others == 0 || writers == 0 || head != tail;
+        if told == 0 && over {
+            told = channel.pipe;
+            args = [writers, head, tail, channel.nvcsw];
+            channel.pipe = 0;
+        } else {
+            left += 1;
         }
-        report(sleeper, channel.pipe, [writers, head, tail, channel.nvcsw]);
-        channel.pipe = 0;
     }
-    if !left {
+    if left == 0 {
         let _ = ARMED.remove(tid);
+    }
+    if told != 0 {
+        report(sleeper, told, args);
     }
     0
 }

@@ -17,7 +17,8 @@ use crate::{
 
 /// A walk in progress, handed to the loop's callback.
 struct Walk {
-    record: Record,
+    /// Kept where it is: two programs' worth of stack is all there is.
+    record: *mut Record,
     fdt: u64,
     slots: u64,
     open: u64,
@@ -37,11 +38,11 @@ struct Walk {
 /// cheap. `bpf_loop` (5.17) keeps the verifier's work independent of the
 /// table's size; one flat loop keeps it small.
 #[inline(always)]
-pub fn walk(record: &Record) {
+pub fn walk(record: &mut Record) {
     let fdt = fdt_of(record.peer_table);
     let slots = probe::<u32>(fdt, FDT_MAX);
     let mut walk = Walk {
-        record: *record,
+        record: &raw mut *record,
         fdt: fdt as u64,
         slots: probe(fdt, FDT_FD),
         open: probe(fdt, FDT_OPEN),
@@ -54,7 +55,7 @@ pub fn walk(record: &Record) {
     // not know: before 6.7 it follows a callback only once, took a zero for what
     // it always is, and cut off the code for anything else.
     walk.left = probe_at(walk.open as *const u64);
-    walk.record.kind = KIND_ENTRY;
+    record.kind = KIND_ENTRY;
     let context = (&raw mut walk).cast::<c_void>();
     let callback = step as extern "C" fn(u32, *mut c_void) -> i64;
     // At most a step for each word and one for each descriptor.
@@ -62,9 +63,9 @@ pub fn walk(record: &Record) {
     // SAFETY: the callback has the signature the helper wants, and `walk`
     // outlives the call.
     unsafe { bpf_loop(steps, callback as *mut c_void, context, 0) };
-    walk.record.kind = KIND_TABLE;
-    walk.record.args[0] = walk.found;
-    send(&walk.record);
+    record.kind = KIND_TABLE;
+    record.args[0] = walk.found;
+    send(record);
 }
 
 /// Visits one descriptor, or goes on to the next word. Nonzero ends the loop.
@@ -84,9 +85,11 @@ extern "C" fn step(_: u32, context: *mut c_void) -> i64 {
     walk.left &= walk.left - 1;
     let file: u64 = probe_at((walk.slots + 8 * u64::from(fd)) as *const u64);
     if let Some(end) = end_of(file, walk.fdt as Ptr, fd) {
-        walk.record.end = end;
+        // SAFETY: `walk`'s caller keeps it until the loop has ended.
+        let record = unsafe { &mut *walk.record };
+        record.end = end;
         walk.found += 1;
-        send(&walk.record);
+        send(record);
     }
     0
 }

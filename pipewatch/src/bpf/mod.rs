@@ -14,10 +14,13 @@ use aya::{
     maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, StackTraceMap},
     programs::Iter,
 };
-use pipewatch_ebpf::abi::{self, Record};
+use pipewatch_ebpf::{
+    abi::{self, Record},
+    offsets::syscalls::READ_WORDS,
+};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-pub use self::programs::{Attach, PROGRAMS, Program};
+pub use self::programs::{Attached, Hook, Mechanism, PROGRAMS, Program};
 use crate::{
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
@@ -64,15 +67,15 @@ pub struct Counters {
 pub struct NotLoaded {
     /// In words.
     pub problem: Problem,
-    /// It is not permitted to load programs at all.
-    pub forbidden: bool,
+    /// It is not permitted to load programs at all, or the kernel is too old.
+    pub unfit: bool,
 }
 
 impl From<Problem> for NotLoaded {
     fn from(problem: Problem) -> Self {
         Self {
             problem,
-            forbidden: false,
+            unfit: false,
         }
     }
 }
@@ -80,6 +83,7 @@ impl From<Problem> for NotLoaded {
 /// The loaded and attached programs. Dropping it removes all of them.
 pub struct Kernel {
     options: Options,
+    attached: Option<Attached>,
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     watched: HashMap<MapData, u32, u64>,
@@ -90,16 +94,17 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads and attaches what is asked for. From then on events are recorded.
+    /// Loads and attaches what is asked for, following system calls by the first
+    /// of `mechanisms` that works. From then on events are recorded.
     ///
     /// # Errors
     ///
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
-    pub fn load(options: Options) -> Result<Self, NotLoaded> {
+    pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Self, NotLoaded> {
         let offsets = offsets::of_running_kernel()?;
         let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
-        let calls = [
+        let reads = set(&[
             libc::SYS_read,
             libc::SYS_readv,
             libc::SYS_preadv2,
@@ -108,16 +113,15 @@ impl Kernel {
             libc::SYS_recvmmsg,
             libc::SYS_splice,
             libc::SYS_tee,
-            libc::SYS_execve,
-            libc::SYS_execveat,
-        ]
-        .map(|number| number as u32);
+        ]);
+        let calls = [libc::SYS_execve, libc::SYS_execveat].map(|number| number as u32);
         let flag = u32::from;
         let mut loader = EbpfLoader::new();
         let mut ebpf = loader
             .btf(Some(&btf))
             .map_max_entries("EVENTS", options.buffer)
             .override_global("OFFSETS", &offsets, true)
+            .override_global("READS", &reads, true)
             .override_global("SYSCALLS", &calls, true)
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
@@ -126,9 +130,15 @@ impl Kernel {
             .override_global("VERBOSE", &flag(options.verbose), true)
             .load(OBJECT)
             .map_err(|error| explain_load(&error))?;
-        programs::attach(&mut ebpf, &btf, options.probes)?;
+        programs::load_iterators(&mut ebpf, &btf)?;
+        let attached = if options.probes {
+            Some(programs::attach(&mut ebpf, &btf, mechanisms)?)
+        } else {
+            None
+        };
         let kernel = Self {
             options,
+            attached,
             ring: map(&mut ebpf, "EVENTS")?,
             watched: map(&mut ebpf, "WATCHED")?,
             sleeps: map(&mut ebpf, "SLEEPS")?,
@@ -140,6 +150,11 @@ impl Kernel {
         drop(btf);
         give_memory_back();
         Ok(kernel)
+    }
+
+    /// How system calls are followed, if probes are attached.
+    pub fn attached(&self) -> Option<&Attached> {
+        self.attached.as_ref()
     }
 
     /// The object's programs, to be logged by whoever debugs pipewatch.
@@ -288,6 +303,15 @@ impl Kernel {
     }
 }
 
+/// The set of some system calls, as the programs read it.
+fn set(calls: &[libc::c_long]) -> [u32; READ_WORDS] {
+    let mut words = [0; READ_WORDS];
+    for &call in calls {
+        words[call as usize / 32] |= 1 << (call % 32);
+    }
+    words
+}
+
 /// Reading the kernel's type information takes tens of megabytes for a moment,
 /// which the allocator would keep for a process that needs few of them.
 fn give_memory_back() {
@@ -335,5 +359,8 @@ fn explain_load(error: &EbpfError) -> NotLoaded {
             "`pipewatch doctor` tells what works here",
         )
     };
-    NotLoaded { problem, forbidden }
+    NotLoaded {
+        problem,
+        unfit: forbidden,
+    }
 }

@@ -1,10 +1,11 @@
 //! Where the running kernel keeps the members that the programs read.
 
-use std::{fs, io};
+use std::{collections::BTreeMap, fs, io};
 
-use btfparse::{Offset, Readable, TypeInformation};
+use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS};
 
+use super::NotLoaded;
 use crate::problem::Problem;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -28,7 +29,7 @@ impl Readable for Bytes {
 }
 
 /// Offsets of all `FIELDS` in the running kernel.
-pub(super) fn of_running_kernel() -> Result<[u32; COUNT], Problem> {
+pub(super) fn of_running_kernel() -> Result<[u32; COUNT], NotLoaded> {
     let bytes = fs::read(BTF).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound {
             "pipewatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (the kernels of the large \
@@ -44,17 +45,40 @@ pub(super) fn of_running_kernel() -> Result<[u32; COUNT], Problem> {
     resolve(bytes)
 }
 
-fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], Problem> {
+/// What the programs call that came last: 5.17, `kernel/bpf/bpf_iter.c`.
+const NEWEST_HELPER: &str = "bpf_loop";
+
+fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
     let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| {
         Problem::new(
             format!("cannot understand the kernel's type information {BTF}: {error:?}"),
             "report this with the output of `uname -a`",
         )
     })?;
+    if types.id_of(NEWEST_HELPER).is_none() {
+        return Err(NotLoaded {
+            problem: Problem::new(
+                format!("this kernel is too old for the probes (it has no {NEWEST_HELPER})"),
+                "they need Linux 5.17 or later; --backend procfs does without",
+            ),
+            unfit: true,
+        });
+    }
+    let mut structures: BTreeMap<&str, u32> = BTreeMap::new();
+    for id in types.get().iter().filter_map(|(id, variant)| {
+        // There are declarations of the same name without any member.
+        matches!(variant, TypeVariant::Struct(_)).then_some(*id)
+    }) {
+        let name = types.name_of(id).unwrap_or_default();
+        if let Some(field) = FIELDS.iter().find(|field| field.structure == name) {
+            structures.entry(field.structure).or_insert(id);
+        }
+    }
     let mut offsets = [ABSENT; COUNT];
     for (field, offset) in FIELDS.iter().zip(&mut offsets) {
-        let found = types
-            .id_of(field.structure)
+        let found = structures
+            .get(field.structure)
+            .copied()
             .and_then(|id| types.offset_of(id, field.path).ok())
             .and_then(|(_, offset)| match offset {
                 Offset::ByteOffset(bytes) => Some(bytes),
@@ -70,7 +94,8 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], Problem> {
                         field.structure, field.path
                     ),
                     "this pipewatch does not know this kernel yet; look for a newer pipewatch",
-                ));
+                )
+                .into());
             }
         }
     }
@@ -89,7 +114,7 @@ mod tests {
             vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0],
             vec![0; 4096],
         ] {
-            let problem = resolve(bytes).expect_err("garbage is no BTF");
+            let NotLoaded { problem, .. } = resolve(bytes).expect_err("garbage is no BTF");
             assert!(problem.message.contains("cannot understand"), "{problem}");
         }
     }

@@ -2,39 +2,92 @@
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Iter, ProgramError, TracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint},
 };
 
 use super::tracefs::with_tracefs;
 use crate::problem::{Problem, chain};
 
-/// What a program is attached to.
+/// How a system call is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attach {
+pub enum Mechanism {
+    /// By the type of the call's function; other calls cost nothing more.
+    Fentry,
+    /// By a breakpoint in the call's function; the same, and a little more for
+    /// this one.
+    Kprobe,
+    /// By its tracepoint, which makes every call of the host take the longer way.
+    Tracepoint,
+}
+
+impl Mechanism {
+    /// The best one first.
+    pub const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// Where a program hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
     /// A tracepoint with typed arguments (`tp_btf`).
     Typed(&'static str),
-    /// A system call tracepoint; not every architecture has every call.
-    Call(&'static str),
+    /// The beginning of a system call, by its name.
+    Enter(&'static str),
+    /// Its return.
+    Exit(&'static str),
     /// An iterator, run on request.
     Iterator(&'static str),
 }
 
-/// A program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// Its name in the object.
-    pub name: &'static str,
-    /// What it is attached to.
-    pub attach: Attach,
-    /// What pipewatch would not see without it.
-    pub reports: &'static str,
+impl Hook {
+    /// Name of the tracepoint, call or kind of iterator.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Typed(name) | Self::Enter(name) | Self::Exit(name) | Self::Iterator(name) => name,
+        }
+    }
 }
 
-const fn program(name: &'static str, attach: Attach, reports: &'static str) -> Program {
+/// A program; of a system call, one of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name in the object; none for system calls, whose programs are named
+    /// after mechanism and call.
+    pub name: &'static str,
+    /// What it is attached to.
+    pub hook: Hook,
+    /// What pipewatch would not see without it.
+    pub reports: &'static str,
+    /// Not every architecture or kernel has the call.
+    pub optional: bool,
+}
+
+const fn program(name: &'static str, hook: Hook, reports: &'static str) -> Program {
     Program {
         name,
-        attach,
+        hook,
         reports,
+        optional: false,
+    }
+}
+
+const fn call(hook: Hook, reports: &'static str) -> Program {
+    program("", hook, reports)
+}
+
+/// arm64 and others lack these calls.
+const fn old_call(hook: Hook, reports: &'static str) -> Program {
+    Program {
+        optional: true,
+        ..call(hook, reports)
     }
 }
 
@@ -42,126 +95,214 @@ const fn program(name: &'static str, attach: Attach, reports: &'static str) -> P
 pub const PROGRAMS: &[Program] = &[
     program(
         "process_fork",
-        Attach::Typed("sched_process_fork"),
+        Hook::Typed("sched_process_fork"),
         "which ends a fork hands on",
     ),
     program(
         "process_exec",
-        Attach::Typed("sched_process_exec"),
+        Hook::Typed("sched_process_exec"),
         "which ends an exec keeps",
     ),
     program(
         "process_exit",
-        Attach::Typed("sched_process_exit"),
+        Hook::Typed("sched_process_exit"),
         "processes that end",
     ),
     program(
         "switch",
-        Attach::Typed("sched_switch"),
+        Hook::Typed("sched_switch"),
         "reads that go to sleep",
     ),
-    program("waking", Attach::Typed("sched_waking"), "how a hang ends"),
-    program(
-        "exit_pipe",
-        Attach::Call("sys_exit_pipe"),
-        "pipes made by pipe",
-    ),
-    program(
-        "exit_pipe2",
-        Attach::Call("sys_exit_pipe2"),
-        "pipes made by pipe2",
-    ),
-    program(
-        "exit_socketpair",
-        Attach::Call("sys_exit_socketpair"),
-        "pairs of sockets",
-    ),
-    program(
-        "enter_close",
-        Attach::Call("sys_enter_close"),
-        "closed descriptors",
-    ),
-    program(
-        "exit_close_range",
-        Attach::Call("sys_exit_close_range"),
-        "closed ranges",
-    ),
-    program(
-        "enter_dup2",
-        Attach::Call("sys_enter_dup2"),
-        "descriptors replaced by dup2",
-    ),
-    program(
-        "exit_dup2",
-        Attach::Call("sys_exit_dup2"),
-        "duplicates by dup2",
-    ),
-    program(
-        "enter_dup3",
-        Attach::Call("sys_enter_dup3"),
-        "descriptors replaced by dup3",
-    ),
-    program(
-        "exit_dup3",
-        Attach::Call("sys_exit_dup3"),
-        "duplicates by dup3",
-    ),
-    program(
-        "exit_dup",
-        Attach::Call("sys_exit_dup"),
-        "duplicates by dup",
-    ),
-    program(
-        "exit_fcntl",
-        Attach::Call("sys_exit_fcntl"),
-        "duplicates and flags by fcntl",
-    ),
-    program(
-        "exit_unshare",
-        Attach::Call("sys_exit_unshare"),
-        "fd tables made private",
-    ),
+    program("waking", Hook::Typed("sched_waking"), "how a hang ends"),
+    call(Hook::Enter("close"), "closed descriptors"),
+    call(Hook::Exit("pipe2"), "pipes made by pipe2"),
+    old_call(Hook::Exit("pipe"), "pipes made by pipe"),
+    call(Hook::Exit("socketpair"), "pairs of sockets"),
+    call(Hook::Exit("close_range"), "closed ranges"),
+    old_call(Hook::Enter("dup2"), "descriptors replaced by dup2"),
+    old_call(Hook::Exit("dup2"), "duplicates by dup2"),
+    call(Hook::Enter("dup3"), "descriptors replaced by dup3"),
+    call(Hook::Exit("dup3"), "duplicates by dup3"),
+    call(Hook::Exit("dup"), "duplicates by dup"),
+    call(Hook::Exit("fcntl"), "duplicates and flags by fcntl"),
+    call(Hook::Exit("unshare"), "fd tables made private"),
     program(
         "iter_tasks",
-        Attach::Iterator("task"),
+        Hook::Iterator("task"),
         "who sleeps in a read now",
     ),
     program(
         "iter_ends",
-        Attach::Iterator("task_file"),
+        Hook::Iterator("task_file"),
         "who holds which pipe end now",
     ),
 ];
 
-/// Loads the programs and attaches those that are not run on request; only the
-/// latter, unless `probes` is set.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, probes: bool) -> Result<(), Problem> {
-    let on_request = |program: &&Program| matches!(program.attach, Attach::Iterator(_));
-    let mut iterators = PROGRAMS.iter().filter(on_request);
-    iterators.try_for_each(|program| attach_one(ebpf, btf, program))?;
-    if !probes {
-        return Ok(());
-    }
-    let mut others = PROGRAMS.iter().filter(|program| !on_request(program));
-    with_tracefs(|| others.try_for_each(|program| attach_one(ebpf, btf, program)))?
+/// How system calls are followed, and why not better.
+#[derive(Debug)]
+pub struct Attached {
+    /// The best mechanism that works here.
+    pub mechanism: Mechanism,
+    /// Why better ones do not, and which calls are followed by a lesser one.
+    pub fallbacks: Vec<String>,
 }
 
-fn attach_one(ebpf: &mut Ebpf, btf: &Btf, program: &Program) -> Result<(), Problem> {
-    let attached = match program.attach {
-        Attach::Typed(name) => typed::<BtfTracePoint>(ebpf, program.name).and_then(|typed| {
-            typed.load(name, btf)?;
-            typed.attach().map(drop)
-        }),
-        Attach::Call(name) => typed::<TracePoint>(ebpf, program.name).and_then(|typed| {
-            typed.load()?;
-            typed.attach("syscalls", name).map(drop)
-        }),
-        Attach::Iterator(kind) => {
-            typed::<Iter>(ebpf, program.name).and_then(|typed| typed.load(kind, btf))
+/// Loads the iterators.
+pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), Problem> {
+    for program in PROGRAMS {
+        if let Hook::Iterator(kind) = program.hook {
+            typed::<Iter>(ebpf, program.name)
+                .and_then(|iter| iter.load(kind, btf))
+                .map_err(|error| explain(program, None, &error).problem)?;
         }
-    };
-    attached.map_err(|error| explain(program, &error))
+    }
+    Ok(())
 }
+
+/// Loads and attaches all other programs: those of system calls by the first of
+/// `mechanisms` that works.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    mechanisms: &[Mechanism],
+) -> Result<Attached, Problem> {
+    let mut calls = Vec::new();
+    for program in PROGRAMS {
+        match program.hook {
+            Hook::Typed(name) => attach_typed(ebpf, btf, program, name)
+                .map_err(|error| explain(program, None, &error).problem)?,
+            Hook::Enter(_) | Hook::Exit(_) => calls.push(program),
+            Hook::Iterator(_) => {}
+        }
+    }
+    let mut best = None;
+    let mut fallbacks = Vec::new();
+    let mut left: Vec<(&Program, Option<Failure>)> =
+        calls.into_iter().map(|program| (program, None)).collect();
+    for &mechanism in mechanisms {
+        let tried = std::mem::take(&mut left);
+        let attached = |ebpf: &mut Ebpf| attach_calls(ebpf, btf, mechanism, &tried);
+        let failures = if mechanism == Mechanism::Tracepoint && !tried.is_empty() {
+            with_tracefs(|| attached(ebpf))?
+        } else {
+            attached(ebpf)
+        };
+        for ((program, before), failure) in tried.into_iter().zip(failures) {
+            let call = program.hook.name();
+            match (best, failure) {
+                (None, Ok(())) => best = Some(mechanism),
+                (Some(best), Ok(())) if best != mechanism => {
+                    let why = before.map_or_else(String::new, |failure| failure.reason);
+                    fallbacks.push(format!("{call} is followed by {}: {why}", mechanism.name()));
+                }
+                (Some(_), Ok(())) => {}
+                (_, Err(failure)) => left.push((program, failure.or(before))),
+            }
+        }
+        if best.is_none()
+            && let Some((_, Some(failure))) = left.first()
+        {
+            let why = &failure.reason;
+            fallbacks.push(format!("{} does not work here: {why}", mechanism.name()));
+        }
+    }
+    left.retain(|(program, _)| best.is_none() || !program.optional);
+    match (best, left.into_iter().find_map(|(_, failure)| failure)) {
+        (Some(mechanism), None) => Ok(Attached {
+            mechanism,
+            fallbacks,
+        }),
+        (_, Some(failure)) => Err(failure.problem),
+        (None, None) => Err(Problem::new(
+            "no way to follow system calls is left",
+            "report this as a bug",
+        )),
+    }
+}
+
+/// Attaches the programs of system calls by one mechanism. What became of each;
+/// if the first fails, the others are not tried.
+fn attach_calls(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    mechanism: Mechanism,
+    programs: &[(&Program, Option<Failure>)],
+) -> Vec<Result<(), Option<Failure>>> {
+    let mut works = true;
+    let attach = |(program, _): &(&Program, Option<Failure>)| {
+        if !works {
+            return Err(None);
+        }
+        let attached = attach_call(ebpf, btf, program, mechanism)
+            .map_err(|error| Some(explain(program, Some(mechanism), &error)));
+        works = attached.is_ok() || program.hook.name() != FIRST_CALL;
+        attached
+    };
+    programs.iter().map(attach).collect()
+}
+
+/// One that every kernel has: a mechanism that does not work for it works for
+/// none.
+const FIRST_CALL: &str = "close";
+
+fn attach_typed(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    program: &Program,
+    tracepoint: &str,
+) -> Result<(), ProgramError> {
+    let program = typed::<BtfTracePoint>(ebpf, program.name)?;
+    program.load(tracepoint, btf)?;
+    program.attach().map(drop)
+}
+
+fn attach_call(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    program: &Program,
+    mechanism: Mechanism,
+) -> Result<(), ProgramError> {
+    let call = program.hook.name();
+    let returns = matches!(program.hook, Hook::Exit(_));
+    let (prefix, function) = match (mechanism, returns) {
+        (Mechanism::Fentry, false) => ("fentry", format!("{SYSCALL}{call}")),
+        (Mechanism::Fentry, true) => ("fexit", format!("{SYSCALL}{call}")),
+        (Mechanism::Kprobe, false) => ("kprobe", format!("{SYSCALL}{call}")),
+        (Mechanism::Kprobe, true) => ("kretprobe", format!("{SYSCALL}{call}")),
+        (Mechanism::Tracepoint, false) => ("enter", format!("sys_enter_{call}")),
+        (Mechanism::Tracepoint, true) => ("exit", format!("sys_exit_{call}")),
+    };
+    let name = &format!("{prefix}_{call}");
+    match (mechanism, returns) {
+        (Mechanism::Fentry, false) => {
+            let program = typed::<FEntry>(ebpf, name)?;
+            program.load(&function, btf)?;
+            program.attach().map(drop)
+        }
+        (Mechanism::Fentry, true) => {
+            let program = typed::<FExit>(ebpf, name)?;
+            program.load(&function, btf)?;
+            program.attach().map(drop)
+        }
+        (Mechanism::Kprobe, _) => {
+            let program = typed::<KProbe>(ebpf, name)?;
+            program.load()?;
+            program.attach(&function, 0).map(drop)
+        }
+        (Mechanism::Tracepoint, _) => {
+            let program = typed::<TracePoint>(ebpf, name)?;
+            program.load()?;
+            program.attach("syscalls", &function).map(drop)
+        }
+    }
+}
+
+/// How the kernel names the function of a system call.
+#[cfg(target_arch = "x86_64")]
+const SYSCALL: &str = "__x64_sys_";
+/// How the kernel names the function of a system call.
+#[cfg(target_arch = "aarch64")]
+const SYSCALL: &str = "__arm64_sys_";
 
 /// The program as the type its section says it has.
 pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
@@ -175,13 +316,22 @@ where
         .try_into()
 }
 
-fn explain(program: &Program, error: &ProgramError) -> Problem {
-    let on = match program.attach {
-        Attach::Typed(name) => format!("tracepoint {name}"),
-        Attach::Call(name) => format!("tracepoint syscalls:{name}"),
-        Attach::Iterator(kind) => format!("iterator {kind}"),
+/// Why a program is not attached.
+struct Failure {
+    reason: String,
+    problem: Problem,
+}
+
+fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError) -> Failure {
+    let name = program.hook.name();
+    let on = match (program.hook, mechanism) {
+        (Hook::Typed(_), _) => format!("tracepoint {name}"),
+        (Hook::Iterator(_), _) => format!("iterator {name}"),
+        (_, mechanism) => format!(
+            "system call {name} by {}",
+            mechanism.map_or("nothing", Mechanism::name)
+        ),
     };
-    let name = program.name;
     let reports = program.reports;
     let (reason, hint) = if let ProgramError::LoadError {
         io_error,
@@ -191,25 +341,22 @@ fn explain(program: &Program, error: &ProgramError) -> Problem {
         let log = verifier_log.to_string();
         // The verifier's verdict stands at the end of its log.
         let verdict = log.lines().rfind(|line| !line.starts_with("processed"));
+        let verdict = verdict.map_or_else(
+            || ", this kernel permits no such program".to_owned(),
+            |verdict| format!(": {}", verdict.trim_end()),
+        );
         (
-            format!(
-                "bpf(BPF_PROG_LOAD) failed: {io_error} {}",
-                verdict.unwrap_or_default()
-            ),
-            "the kernel refused the program; report this with the output of `uname -a`",
+            format!("bpf(BPF_PROG_LOAD) failed: {io_error}{verdict}"),
+            "the kernel refused the program; `pipewatch doctor` tells what works here",
         )
     } else {
         (
             chain(error),
-            "the kernel may lack this tracepoint (CONFIG_FTRACE_SYSCALLS); `pipewatch doctor` \
-             tells what works here",
+            "the kernel may lack this; `pipewatch doctor` tells what works here",
         )
     };
-    Problem::new(
-        format!(
-            "cannot attach {name} ({reports}) to {on}: {}",
-            reason.trim_end()
-        ),
-        hint,
-    )
+    Failure {
+        problem: Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
+        reason,
+    }
 }
