@@ -1,5 +1,6 @@
 //! A pipewatch that watches.
 
+use std::env;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,17 +18,35 @@ const ATTACH: Duration = Duration::from_secs(60);
 
 const JSON: &[&str] = &["--format", "json"];
 
-/// The pipewatch under test.
+/// The pipewatch under test. Where PIPEWATCH_BACKEND names one, it is to use
+/// that backend.
 pub fn pipewatch(args: &[&str]) -> Command {
-    let path = std::env::var_os("PIPEWATCH_BIN").map_or_else(|| built("pipewatch"), PathBuf::from);
+    let path = env::var_os("PIPEWATCH_BIN").map_or_else(|| built("pipewatch"), PathBuf::from);
     assert!(
         path.exists(),
         "{} does not exist: run the tests by `cargo xtask test`, or `cargo build -p pipewatch` first",
         path.display()
     );
     let mut command = Command::new(path);
-    command.args(args);
+    match env::var("PIPEWATCH_BACKEND") {
+        Ok(backend) => command.args(with_backend(args, &backend)),
+        Err(_) => command.args(args),
+    };
     command
+}
+
+/// The arguments with a backend, unless they name one or take none.
+fn with_backend<'a>(args: &[&'a str], backend: &'a str) -> Vec<&'a str> {
+    let mut args = args.to_vec();
+    let place = match args[..] {
+        ["demo" | "doctor" | "replay", ..] => None,
+        ["snapshot", ..] => Some(1),
+        _ => Some(0),
+    };
+    if let Some(place) = place.filter(|_| !args.contains(&"--backend")) {
+        args.splice(place..place, ["--backend", backend]);
+    }
+    args
 }
 
 /// `pipewatch ARGS -- COMMAND`.
@@ -69,8 +88,16 @@ impl Watcher {
 
     fn attach(pipewatch: Command) -> Self {
         require_root();
+        let mut args = pipewatch.get_args();
+        let backend = args
+            .find(|arg| *arg == "--backend")
+            .and_then(|_| args.next())
+            .map(|backend| backend.to_string_lossy().into_owned());
         let program = Program::start(pipewatch);
         let started = program.wait_for("started", ATTACH, |record| record["type"] == "started");
+        if let Some(backend) = backend {
+            assert_eq!(started["backend"], backend, "of {started:#}");
+        }
         Self { program, started }
     }
 
@@ -99,5 +126,28 @@ impl Deref for Watcher {
 
     fn deref(&self) -> &Program {
         &self.program
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_given_to_what_takes_one() {
+        let expectations: &[(&[&str], &[&str])] = &[
+            (&["-p", "1"], &["--backend", "kprobe", "-p", "1"]),
+            (&["--", "true"], &["--backend", "kprobe", "--", "true"]),
+            (
+                &["snapshot", "--all"],
+                &["snapshot", "--backend", "kprobe", "--all"],
+            ),
+            (&["--backend", "procfs"], &["--backend", "procfs"]),
+            (&["doctor"], &["doctor"]),
+            (&["replay", "trace"], &["replay", "trace"]),
+        ];
+        for (args, expected) in expectations {
+            assert_eq!(with_backend(args, "kprobe"), *expected);
+        }
     }
 }

@@ -4,12 +4,14 @@ mod accuracy;
 mod ci;
 mod ebpf;
 mod exec;
+mod frame;
 mod run;
 mod strip;
 mod test;
 mod tidy;
 mod toolchain;
 mod traces;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -59,6 +61,9 @@ enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Run the live tests in virtual machines, kernel by kernel and backend by backend; all of them
+    /// renew docs/kernels.md
+    Vm(vm::Options),
     /// Check which module uses which, and the house rules that no lint knows
     Tidy,
     /// Everything a change must pass
@@ -85,6 +90,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ebpf { check: true, .. } => ebpf::check(&workspace),
         Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),
+        Command::Vm(options) => vm::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
         Command::Ci => ci::run(&workspace),
     }
