@@ -70,6 +70,22 @@ pub struct Program {
     pub optional: bool,
 }
 
+impl Program {
+    /// Its name in the object, by one mechanism if it is of a system call.
+    fn name_by(&self, mechanism: Mechanism) -> String {
+        let prefix = match (self.hook, mechanism) {
+            (Hook::Typed(_) | Hook::Iterator(_), _) => return self.name.to_owned(),
+            (Hook::Enter(_), Mechanism::Fentry) => "fentry",
+            (Hook::Exit(_), Mechanism::Fentry) => "fexit",
+            (Hook::Enter(_), Mechanism::Kprobe) => "kprobe",
+            (Hook::Exit(_), Mechanism::Kprobe) => "kretprobe",
+            (Hook::Enter(_), Mechanism::Tracepoint) => "enter",
+            (Hook::Exit(_), Mechanism::Tracepoint) => "exit",
+        };
+        format!("{prefix}_{}", self.hook.name())
+    }
+}
+
 const fn program(name: &'static str, hook: Hook, reports: &'static str) -> Program {
     Program {
         name,
@@ -264,15 +280,12 @@ fn attach_call(
 ) -> Result<(), ProgramError> {
     let call = program.hook.name();
     let returns = matches!(program.hook, Hook::Exit(_));
-    let (prefix, function) = match (mechanism, returns) {
-        (Mechanism::Fentry, false) => ("fentry", format!("{SYSCALL}{call}")),
-        (Mechanism::Fentry, true) => ("fexit", format!("{SYSCALL}{call}")),
-        (Mechanism::Kprobe, false) => ("kprobe", format!("{SYSCALL}{call}")),
-        (Mechanism::Kprobe, true) => ("kretprobe", format!("{SYSCALL}{call}")),
-        (Mechanism::Tracepoint, false) => ("enter", format!("sys_enter_{call}")),
-        (Mechanism::Tracepoint, true) => ("exit", format!("sys_exit_{call}")),
+    let function = match (mechanism, returns) {
+        (Mechanism::Fentry | Mechanism::Kprobe, _) => format!("{SYSCALL}{call}"),
+        (Mechanism::Tracepoint, false) => format!("sys_enter_{call}"),
+        (Mechanism::Tracepoint, true) => format!("sys_exit_{call}"),
     };
-    let name = &format!("{prefix}_{call}");
+    let name = &program.name_by(mechanism);
     match (mechanism, returns) {
         (Mechanism::Fentry, false) => {
             let program = typed::<FEntry>(ebpf, name)?;
@@ -358,5 +371,22 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
     Failure {
         problem: Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_names_what_the_object_has() {
+        let object = aya_obj::Object::parse(super::super::OBJECT).expect("an eBPF object");
+        let has: BTreeSet<String> = object.programs.keys().cloned().collect();
+        let by =
+            |program: &'static Program| Mechanism::ALL.map(|mechanism| program.name_by(mechanism));
+        let told: BTreeSet<String> = PROGRAMS.iter().flat_map(by).collect();
+        assert_eq!(has, told);
     }
 }
