@@ -109,8 +109,7 @@ pub const KIND_FORK: u16 = 1;
 /// `peer`'s fd table `peer_table` holds `end`: one entry of the walk that a
 /// fork or exec by `task` caused.
 pub const KIND_ENTRY: u16 = 2;
-/// The walk of `peer_table` is over: `args[0]` entries were found (emitted or
-/// dropped).
+/// The walk of `peer_table` is over.
 pub const KIND_TABLE: u16 = 3;
 /// `task` executes a new program (`sched_process_exec`), all its other threads
 /// are gone; what survived close-on-exec follows as in [`KIND_FORK`], with

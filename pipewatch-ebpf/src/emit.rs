@@ -41,6 +41,12 @@ pub fn send(record: &Record) {
     );
 }
 
+/// Sends a record that wakes nobody, as one of many before another one.
+#[inline(always)]
+pub fn send_quietly(record: &Record) {
+    output(record, BPF_RB_NO_WAKEUP);
+}
+
 /// Sends a record that a person waits for.
 #[inline(always)]
 pub fn send_urgent(record: &Record) {

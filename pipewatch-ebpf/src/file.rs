@@ -61,11 +61,11 @@ pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
     let mut end = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
         S_IFIFO => {
             let pipe: u64 = probe(inode, INODE_PIPE);
-            let anonymous = probe::<u64>(superblock, SB_MAGIC) == PIPEFS_MAGIC;
+            let named = is_not_zero(probe::<u64>(superblock, SB_MAGIC) ^ PIPEFS_MAGIC);
             End {
                 pipe,
                 head: probe(pipe as Ptr, PIPE_HEAD),
-                flags: if anonymous { 0 } else { END_FIFO },
+                flags: named * END_FIFO,
                 ..End::default()
             }
         }
@@ -73,15 +73,20 @@ pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
         _ => return None,
     };
     let cloexec = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
-    if probe_at::<u64>(cloexec as *const u64) >> (fd % 64) & 1 == 1 {
-        end.flags |= END_CLOEXEC;
-    }
+    end.flags |= (probe_at::<u64>(cloexec as *const u64) >> (fd % 64)) as u16 & 1;
+    const { assert!(END_CLOEXEC == 1) };
     end.file = file;
     end.inode = probe(inode, INODE_INO);
     end.dev = probe(superblock, SB_DEV);
     end.fd = fd;
     end.mode = probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE);
     Some(end)
+}
+
+/// 1 unless `number` is zero, and no branch: the verifier follows each way apart.
+#[inline(always)]
+fn is_not_zero(number: u64) -> u16 {
+    ((number | number.wrapping_neg()) >> 63) as u16
 }
 
 /// The socket of `file`, if it is one of a pair: neither it nor its peer has an

@@ -174,7 +174,6 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
         },
         abi::KIND_TABLE => Fact::Walked {
             table: TableId(record.peer_table),
-            found: arg0,
         },
         abi::KIND_EXEC => Fact::Exec,
         abi::KIND_UNSHARE => Fact::Unshare,

@@ -258,8 +258,6 @@ pub enum Fact {
     Walked {
         /// The table.
         table: TableId,
-        /// How many entries there were, lost ones included.
-        found: u64,
     },
     /// The actor runs a new program, in its only thread; the contents of its
     /// table follow as for a fork.

@@ -526,7 +526,7 @@ fn fact() -> impl Strategy<Value = Fact> {
             stack,
         }),
         (table(), end()).prop_map(|(table, end)| Fact::Entry { table, end }),
-        (table(), any::<u64>()).prop_map(|(table, found)| Fact::Walked { table, found }),
+        table().prop_map(|table| Fact::Walked { table }),
         Just(Fact::Exec),
         Just(Fact::Unshare),
         yes().prop_map(|last| Fact::Exit { last }),

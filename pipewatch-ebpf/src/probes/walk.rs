@@ -4,30 +4,32 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
 use pipewatch_ebpf::{
-    abi::{KIND_ENTRY, KIND_TABLE, Record},
+    abi::{End, KIND_ENTRY, KIND_TABLE, Record},
     offsets::{FDT_FD, FDT_MAX, FDT_OPEN},
 };
 
 use crate::{
-    emit::send,
+    emit::{send, send_quietly},
     file::end_of,
     kernel::{Ptr, probe, probe_at},
     task::fdt_of,
 };
 
-/// A walk in progress, handed to the loop's callback.
+/// A walk in progress, handed to the loop's callback. Its numbers are ones that
+/// the verifier does not know, addresses rather than counts: it follows a loop
+/// until nothing new is left, and a count would be new each time.
 struct Walk {
     /// Kept where it is: two programs' worth of stack is all there is.
     record: *mut Record,
     fdt: u64,
+    /// Where the files are.
     slots: u64,
+    /// Where the bitmap of open descriptors begins and ends, and its next word.
     open: u64,
-    /// How many words the bitmap has, and which comes next.
-    words: u32,
-    word: u32,
+    end: u64,
+    next: u64,
     /// Descriptors of the present word still to be visited.
     left: u64,
-    found: u64,
 }
 
 /// Sends a `KIND_ENTRY` for each pipe end in the table `record.peer_table`,
@@ -41,30 +43,29 @@ struct Walk {
 pub fn walk(record: &mut Record) {
     let fdt = fdt_of(record.peer_table);
     let slots = probe::<u32>(fdt, FDT_MAX);
+    let words = slots.div_ceil(64);
+    let open: u64 = probe(fdt, FDT_OPEN);
     let mut walk = Walk {
         record: &raw mut *record,
         fdt: fdt as u64,
         slots: probe(fdt, FDT_FD),
-        open: probe(fdt, FDT_OPEN),
-        words: slots.div_ceil(64),
-        word: 1,
+        open,
+        end: open + 8 * u64::from(words),
+        next: open + 8,
         left: 0,
-        found: 0,
     };
     // The first word is read here, so that `left` is a value the verifier does
     // not know: before 6.7 it follows a callback only once, took a zero for what
     // it always is, and cut off the code for anything else.
-    walk.left = probe_at(walk.open as *const u64);
+    walk.left = probe_at(open as *const u64);
     record.kind = KIND_ENTRY;
     let context = (&raw mut walk).cast::<c_void>();
     let callback = step as extern "C" fn(u32, *mut c_void) -> i64;
     // At most a step for each word and one for each descriptor.
-    let steps = slots + walk.words;
     // SAFETY: the callback has the signature the helper wants, and `walk`
     // outlives the call.
-    unsafe { bpf_loop(steps, callback as *mut c_void, context, 0) };
+    unsafe { bpf_loop(slots + words, callback as *mut c_void, context, 0) };
     record.kind = KIND_TABLE;
-    record.args[0] = walk.found;
     send(record);
 }
 
@@ -74,22 +75,24 @@ extern "C" fn step(_: u32, context: *mut c_void) -> i64 {
     // SAFETY: `bpf_loop` hands over what `walk` gave it.
     let walk = unsafe { &mut *context.cast::<Walk>() };
     if walk.left == 0 {
-        if walk.word >= walk.words {
+        if walk.next >= walk.end {
             return 1;
         }
-        walk.left = probe_at((walk.open + 8 * u64::from(walk.word)) as *const u64);
-        walk.word += 1;
+        walk.left = probe_at(walk.next as *const u64);
+        walk.next += 8;
         return 0;
     }
-    let fd = (walk.word - 1) * 64 + walk.left.trailing_zeros();
+    let bits = (walk.next - 8 - walk.open) * 8;
+    let fd = bits as u32 + walk.left.trailing_zeros();
     walk.left &= walk.left - 1;
     let file: u64 = probe_at((walk.slots + 8 * u64::from(fd)) as *const u64);
     if let Some(end) = end_of(file, walk.fdt as Ptr, fd) {
         // SAFETY: `walk`'s caller keeps it until the loop has ended.
         let record = unsafe { &mut *walk.record };
         record.end = end;
-        walk.found += 1;
-        send(record);
+        send_quietly(record);
+        // So that each turn ends as it began.
+        record.end = End::default();
     }
     0
 }

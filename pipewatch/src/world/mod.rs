@@ -202,7 +202,7 @@ impl World {
                     self.entry(table, end);
                 }
             }
-            Fact::Walked { table, .. } => self.end_walk(table),
+            Fact::Walked { table } => self.end_walk(table),
             Fact::Exit { last } => {
                 // The id may be another thread's by now, as a snapshot showed.
                 let thread = self.threads.get(&actor.tid);

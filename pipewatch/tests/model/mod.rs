@@ -1078,8 +1078,7 @@ impl Kernel {
                 self.emit(by, Fact::Entry { table, end });
             }
         }
-        let found = fds.len() as u64;
-        self.emit(by, Fact::Walked { table, found });
+        self.emit(by, Fact::Walked { table });
     }
 }
 
