@@ -37,10 +37,11 @@ pub(super) enum Role {
     ExecHeir { prepared: bool },
     /// It inherited the end from a process that had arranged it and is gone.
     Stray { writer: Option<ProcKey> },
-    /// Another process passed the end on to it, and it has not been used since.
+    /// Another process passed the end of a pipe on to it, and it has not been used
+    /// since.
     Keeper,
-    /// The same, but the reader waits for other things too; or it is a child of
-    /// such a process, which may have been asked for it.
+    /// The same, but the reader waits for other things too; or it is a socket; or
+    /// the holder is a child of such a process, which may have been asked for it.
     Passed,
 }
 
@@ -178,7 +179,9 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
     let passed = slot.via.chain().any(|link| link.kind == ViaKind::Passed);
     if passed && !is_reader {
         let itself = slot.via.kind == ViaKind::Passed;
-        return if itself && !wait.sleep.call.is_multiplexed() {
+        // A socket is passed on for two to talk to each other.
+        let one_way = matches!(wait.sleep.end.kind, Kind::Pipe | Kind::Fifo);
+        return if itself && one_way && !wait.sleep.call.is_multiplexed() {
             Role::Keeper
         } else {
             Role::Passed
