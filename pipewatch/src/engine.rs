@@ -299,7 +299,12 @@ impl Engine {
 
     /// A watched thread waits for a pipe among others. May be told of the same
     /// wait many times; it lasts, though the thread wakes up now and then.
-    fn polling(&mut self, wait: Wait, now: Ktime) {
+    fn polling(&mut self, mut wait: Wait, now: Ktime) {
+        // Told is since when the thread has not been given a CPU, which is before
+        // what it did last.
+        let pipe = self.world.pipe(wait.sleep.end.pipe);
+        let acted = pipe.and_then(|pipe| pipe.last_act_of(wait.actor.process));
+        wait.sleep.since = acted.map_or(wait.sleep.since, |acted| wait.sleep.since.max(acted));
         let Wait { actor, sleep, .. } = wait;
         let whole = sleep.call.is_of_process();
         let tid = if whole {

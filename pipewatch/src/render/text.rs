@@ -364,7 +364,14 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
         ViaKind::Unknown => return "how it came by it was not seen".to_owned(),
     };
     let Some(act) = via.act else {
-        return format!("{way}, before pipewatch looked");
+        let when = match via.kind {
+            // No probe sees these.
+            ViaKind::Opened | ViaKind::Passed => "when was not seen",
+            ViaKind::Fork | ViaKind::Exec | ViaKind::Dup | ViaKind::Created | ViaKind::Unknown => {
+                "before pipewatch looked"
+            }
+        };
+        return format!("{way}, {when}");
     };
     let moment = match hang.channel.created {
         Some(created) if via.kind != ViaKind::Created => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     finding::{Created, Step},
-    ids::{FileId, Ktime},
+    ids::{FileId, Ktime, ProcKey},
 };
 
 /// How many closes are remembered; older ones go first.
@@ -45,6 +45,15 @@ impl Pipe {
     pub(super) fn release(&mut self, time: Ktime, head: Option<u32>) {
         self.released = Some(time);
         self.head_at_release = head;
+    }
+
+    /// When a process is known to have last made the pipe or closed a write end.
+    pub fn last_act_of(&self, process: ProcKey) -> Option<Ktime> {
+        let closes = self.closes.iter().map(|step| step.act);
+        let acts = closes.chain(self.created.map(|created| created.act));
+        acts.filter(|act| act.actor.process == process)
+            .map(|act| act.time)
+            .max()
     }
 
     /// Takes note of `pipe->head` at some moment, in case the last release, which
