@@ -42,8 +42,12 @@ pub fn examine() -> Vec<Check> {
         lockdown(),
     ];
     for (mechanism, result) in tried_all {
-        let result = result.map_err(|refused| refused.problem);
-        checks.push(tried(mechanism.name(), result));
+        let mut check = tried(mechanism.name(), result.map_err(|refused| refused.problem));
+        if backend.ok {
+            // What is to be done is told there.
+            check.hint = None;
+        }
+        checks.push(check);
     }
     checks.push(tried("/proc", proc));
     checks.push(backend);

@@ -61,7 +61,7 @@ pub enum Ended {
 pub async fn watch(
     plan: Plan,
     output: Output,
-    signals: UnboundedReceiver<Signal>,
+    mut signals: UnboundedReceiver<Signal>,
 ) -> Result<Ended, Problem> {
     let mut session = Session::new(&plan, output, true)?;
     if let Some(kernel) = session.host.source.kernel_mut().filter(|_| plan.debug) {
@@ -78,13 +78,19 @@ pub async fn watch(
             session.start(&plan, None)?;
             None
         }
-        Target::Command(command) => match session.start_command(command)? {
-            Ok(running) => {
-                session.start(&plan, Some(vec![running.pid()]))?;
-                Some(running)
+        Target::Command(command) => {
+            // Who asked to end meanwhile does not want it to begin.
+            if let Ok(signal) = signals.try_recv() {
+                return Ok(Ended::Status(signal.status()));
             }
-            Err(not_started) => return Ok(Ended::NotStarted(not_started)),
-        },
+            match session.start_command(command)? {
+                Ok(running) => {
+                    session.start(&plan, Some(vec![running.pid()]))?;
+                    Some(running)
+                }
+                Err(not_started) => return Ok(Ended::NotStarted(not_started)),
+            }
+        }
     };
     session
         .run(&plan, command, signals)
@@ -284,6 +290,7 @@ impl Session {
             .and_then(|duration| Instant::now().checked_add(duration));
         let mut tick = Instant::now() + period;
         let mut status = None;
+        let mut asked = false;
         let reason = loop {
             let wake = tick.min(self.next_look());
             tokio::select! {
@@ -292,6 +299,14 @@ impl Session {
                     (Some(running), Some(signal)) => {
                         if !signal.from_terminal {
                             running.signal(signal.number);
+                        } else if std::mem::replace(&mut asked, true) {
+                            status = Some(signal.status());
+                            break Reason::Signal;
+                        } else {
+                            say(
+                                "pipewatch: the command got that signal too; once more to leave \
+                                 it behind",
+                            );
                         }
                     }
                     (None, Some(_)) => break Reason::Signal,
@@ -476,7 +491,9 @@ impl Session {
             self.tell(Input::Polling {
                 actor: row.actor,
                 table: row.table,
-                alone: fds.len() == 1 && multiplexed.has_room_for_one(),
+                alone: fds.len() == 1
+                    && multiplexed.has_room_for_one()
+                    && procfs::waits_for_ever(row.actor.tid, multiplexed.call),
                 fds,
                 call: multiplexed.call,
                 since: multiplexed.since,

@@ -38,7 +38,7 @@ pub enum Input {
         table: TableId,
         /// What it waits to read from.
         fds: Vec<Fd>,
-        /// It waits for nothing else, but perhaps for a time to pass.
+        /// It waits for nothing else, not even for a time to pass.
         alone: bool,
         /// The call it sleeps in.
         call: Call,

@@ -21,6 +21,13 @@ pub struct Signal {
     pub from_terminal: bool,
 }
 
+impl Signal {
+    /// The exit status of who ends by it, as a shell tells it.
+    pub fn status(self) -> u8 {
+        u8::try_from(128 + self.number).unwrap_or(u8::MAX)
+    }
+}
+
 /// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process's life.
 ///
 /// # Errors

@@ -1,8 +1,12 @@
 //! Every program of the object, what it hangs on, and what it is for.
 
+use std::io;
+
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint},
+    programs::{
+        BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, kprobe::KProbeError,
+    },
 };
 
 use super::tracefs::with_tracefs;
@@ -219,7 +223,7 @@ pub(super) fn attach(
             && let Some((_, Some(failure))) = left.first()
         {
             let why = &failure.reason;
-            fallbacks.push(format!("{} does not work here: {why}", mechanism.name()));
+            fallbacks.push(format!("{} does not work here ({why})", mechanism.name()));
         }
     }
     left.retain(|(program, _)| best.is_none() || !program.optional);
@@ -335,6 +339,19 @@ struct Failure {
     problem: Problem,
 }
 
+/// Why a mechanism does not work, if that is well known.
+fn briefly(error: &ProgramError) -> Option<&'static str> {
+    if let ProgramError::LoadError { io_error, .. } = error {
+        let refused = io_error.kind() == io::ErrorKind::PermissionDenied;
+        return refused.then_some("not permitted");
+    }
+    if let ProgramError::KProbeError(KProbeError::FileError { io_error, .. }) = error {
+        let absent = io_error.kind() == io::ErrorKind::NotFound;
+        return absent.then_some("not in this kernel");
+    }
+    None
+}
+
 fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError) -> Failure {
     let name = program.hook.name();
     let on = match (program.hook, mechanism) {
@@ -370,7 +387,7 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
     };
     Failure {
         problem: Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
-        reason,
+        reason: briefly(error).map_or(reason, str::to_owned),
     }
 }
 

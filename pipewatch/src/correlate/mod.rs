@@ -128,9 +128,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         && match verdict {
             Verdict::Leaked => {
                 let gone = maker_gone && !kept;
-                // Who waits with others, or for a time, may give up.
-                let dead = cycle && !wait.sleep.call.is_multiplexed();
-                race || gone || dead || found.iter().all(|f| is_accident(f, evidence, wait))
+                race || gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
             }
             Verdict::Orphaned => found.iter().all(is_left_behind),
             Verdict::SelfHeld => found
@@ -152,11 +150,11 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 counted,
                 exact: certainty == Certainty::Exact,
             };
-            words::of_hang(conclusion, &found, evidence)
+            words::of_hang(conclusion, &found, wait.actor.process, evidence)
         }
     };
     if certainty == Certainty::Inferred {
-        why = format!("{why}; {}", missing_part(wait, pipe, evidence));
+        why = format!("{why}; {}", missing_part(wait, pipe, evidence, counted));
     }
     // Who looks for the rule finds it by its name (ARCHITECTURE.md).
     let rule = found
@@ -325,12 +323,18 @@ fn certainty(
 }
 
 /// Which part of the history is missing.
-fn missing_part(wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> &'static str {
+fn missing_part(
+    wait: &Wait,
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+    counted: bool,
+) -> &'static str {
     let created = pipe.and_then(|pipe| pipe.created);
     match (created, evidence.lost) {
         (Some(created), Some(lost)) if lost >= created.act.time => "events were lost on the way",
         (Some(_), _) => "part of its history was not seen",
         (None, _) if wait.sleep.end.kind == Kind::Fifo => "when the FIFO was opened was not seen",
+        (None, _) if !counted => "who made the pipe was not seen",
         (None, _) => "the pipe was made before pipewatch came",
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     event::TaskRow,
     finding::{Created, Verdict},
-    ids::ProcKey,
+    ids::{Fd, ProcKey},
 };
 
 /// Two sentences at most, and advice.
@@ -65,6 +65,7 @@ pub(super) struct Conclusion {
 pub(super) fn of_hang(
     conclusion: Conclusion,
     found: &[(Holding<'_>, Role)],
+    reader: ProcKey,
     evidence: &Evidence<'_>,
 ) -> Words {
     let Conclusion {
@@ -93,17 +94,28 @@ pub(super) fn of_hang(
         .threads(first.process)
         .iter()
         .any(|row| row.stopped);
+    // Every one of them keeps the read from ending.
+    let others_too = found.iter().map(|(holding, _)| holding.process.pid);
+    let all = match &others_too.map(|pid| pid.to_string()).collect::<Vec<_>>()[..] {
+        [one] => format!("process {one}"),
+        [first @ .., last] => format!("processes {} and {last}", first.join(", ")),
+        [] => String::new(),
+    };
     let free = if stopped {
         format!(
             "process {pid} is stopped: `kill -CONT {pid}` lets it go on. If that frees nobody, end it"
         )
     } else if certain {
-        format!("to free the reader now, end process {pid}")
+        format!("to free the reader now, end {all}")
+    } else if found.len() > 1 {
+        format!("if {all} are not going to answer, end them to free the reader")
     } else {
         format!("if process {pid} is not going to answer, end it to free the reader")
     };
     let rest = others(found.len() - 1);
     let in_child = format!("close {end} in the child right after the fork");
+    let other = other_pipe(first, reader, evidence);
+    let (fd, back) = other.clone().unwrap_or_default();
     let (why, cure) = match (verdict, *role) {
         (Verdict::SelfHeld, _) => (
             format!(
@@ -114,8 +126,9 @@ pub(super) fn of_hang(
         ),
         (Verdict::Orphaned, _) => (
             format!(
-                "the process that was meant to write is gone. Process {pid}, which it left behind, \
+                "the process that was meant to write{} is gone. Process {pid}, which it left behind, \
                  still holds {end}{}{rest}",
+                writer_of(*role),
                 if counted {
                     " and has not written since"
                 } else {
@@ -166,6 +179,19 @@ pub(super) fn of_hang(
                  ends only when process {pid} closes that or exits{rest}"
             ),
             format!("close {end} in process {pid} when it is not needed any more"),
+        ),
+        (_, Role::Stuck) if other.is_some() => (
+            format!(
+                "process {pid} holds {end} and waits itself, in a read of its fd {fd}, for the end \
+                 of a pipe to which the reader, process {}, holds the write end ({back}): neither \
+                 can go on{rest}",
+                reader.pid
+            ),
+            format!(
+                "close that write end ({back}) in process {} before it reads, which lets process \
+                 {pid} end",
+                reader.pid
+            ),
         ),
         (_, Role::Stuck) => (
             format!(
@@ -226,6 +252,35 @@ pub(super) fn of_hang(
     Words { why, hint }
 }
 
+/// " (pid 4711)" of who was meant to write, if that is known.
+fn writer_of(role: Role) -> String {
+    if let Role::Stray {
+        writer: Some(writer),
+    } = role
+    {
+        format!(" (pid {})", writer.pid)
+    } else {
+        String::new()
+    }
+}
+
+/// The read that a holder sleeps in, if the reader has what would end it: the
+/// descriptor, and those of the reader.
+fn other_pipe(
+    holding: &Holding<'_>,
+    reader: ProcKey,
+    evidence: &Evidence<'_>,
+) -> Option<(Fd, String)> {
+    let [thread] = evidence.threads(holding.process) else {
+        return None;
+    };
+    let sleep = thread.sleep?;
+    let rows = evidence.holders(sleep.end.pipe).remove(&reader)?;
+    let writes = rows.iter().filter(|row| row.end.mode.write);
+    let fds: Vec<String> = writes.map(|row| format!("fd {}", row.end.fd)).collect();
+    Some((sleep.end.fd, fds.join(", ")))
+}
+
 /// A healthy wait.
 pub(super) fn of_wait(
     found: &[(Holding<'_>, Role)],
@@ -270,7 +325,8 @@ fn comm(holding: &Holding<'_>, evidence: &Evidence<'_>) -> String {
 
 /// A holder that waits itself does so for others: where that ends.
 fn chain(evidence: &Evidence<'_>, holder: ProcKey) -> String {
-    last_link(evidence, holder).map_or_else(String::new, |row| {
+    let last = last_link(evidence, holder).filter(|row| row.actor.process != holder);
+    last.map_or_else(String::new, |row| {
         format!(
             "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
             row.actor.tid, row.actor.comm, row.actor.process.pid

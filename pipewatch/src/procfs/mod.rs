@@ -15,7 +15,10 @@ use std::{
     path::PathBuf,
 };
 
-pub use self::{tables::Tables, wait_set::waited_for};
+pub use self::{
+    tables::Tables,
+    wait_set::{waited_for, waits_for_ever},
+};
 use crate::ids::{Fd, Pid};
 
 /// Command line of a process. `None` if it is gone or has none (a zombie).

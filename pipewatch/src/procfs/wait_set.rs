@@ -32,6 +32,34 @@ pub fn waited_for(tid: Tid, multiplexed: &Multiplexed) -> Vec<Fd> {
     }
 }
 
+/// Whether a sleeping thread waits without a limit of time, as its arguments
+/// say; not if they cannot be read.
+pub fn waits_for_ever(tid: Tid, call: Call) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{tid}/syscall")) else {
+        return false;
+    };
+    let hex = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
+    let mut words = text.split_whitespace();
+    let number = words.next().and_then(|word| word.parse::<i64>().ok());
+    let args: Vec<u64> = words.filter_map(hex).collect();
+    // Milliseconds are negative, or the address of a time is null.
+    let (at, is_number) = match (call, number) {
+        (Call::Poll, number) => (2, number == Some(libc::SYS_poll)),
+        (Call::Select, _) => (4, false),
+        (Call::Epoll, number) => (3, number != Some(libc::SYS_epoll_pwait2)),
+        (Call::Read | Call::Readv | Call::Recv | Call::Splice | Call::Tee | Call::IoUring, _) => {
+            return false;
+        }
+    };
+    args.get(at).is_some_and(|&limit| {
+        if is_number {
+            (limit as i32) < 0
+        } else {
+            limit == 0
+        }
+    })
+}
+
 fn memory(tid: Tid, address: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     fs::File::open(format!("/proc/{tid}/mem"))?.read_exact_at(&mut bytes, address)?;

@@ -284,7 +284,7 @@ fn channel(hang: &Hang, details: &dyn Details) -> String {
     match channel.created {
         Some(created) => format!("{name}, {content}; made by {}", actor(created.act.actor)),
         None if channel.kind == Kind::Fifo => format!("{name}, {content}"),
-        None => format!("{name}, {content}; made before pipewatch looked"),
+        None => format!("{name}, {content}; who made it was not seen"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewatch::{
     engine::Engine,
-    event::{Event, Snapshot},
+    event::{Call, Event, Snapshot},
     finding::{Finding, Verdict, WaitId},
     ids::{Fd, Ktime, Pid, ProcKey},
     input::Input,
@@ -193,7 +193,7 @@ impl Session {
                 actor: row.actor,
                 table: row.table,
                 fds: vec![Fd(polled.set as u32)],
-                alone: true,
+                alone: polled.call == Call::Poll,
                 call: polled.call,
                 since: polled.since,
                 nvcsw,

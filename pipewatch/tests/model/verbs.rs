@@ -46,6 +46,8 @@ pub fn act(kernel: &mut Kernel, by: Tid, words: &[&str]) -> Done {
         ["receive", new] => kernel.receive(by, fd(new)?),
         ["read", old] => kernel.read(by, fd(old)?, Call::Read),
         ["readv", old] => kernel.read(by, fd(old)?, Call::Readv),
+        // This one is with a limit of time, poll without.
+        ["select", old] => kernel.read(by, fd(old)?, Call::Select),
         ["poll", old] => kernel.read(by, fd(old)?, Call::Poll),
         ["recv", old] => kernel.read(by, fd(old)?, Call::Recv),
         ["write", old] => kernel.write(by, fd(old)?),

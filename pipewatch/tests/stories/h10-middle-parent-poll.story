@@ -1,5 +1,5 @@
-# H10, H14: as h10-middle-parent, but the reader waits by poll for this pipe alone.
-# It may give up after a time.
+# H10, H14: as h10-middle-parent, but the reader waits by poll for this pipe alone,
+# and without a limit of time.
 0ms     process 500 parent
 1ms     500 pipe 3 4
 2ms     500 fork 501
@@ -11,5 +11,5 @@
 8ms     502 read 3
 9ms     502 poll 3
 10ms    500 waitpid
-expect by 1259ms: hang, leaked, fork, likely, exact, reader 502, holders 500, 500 is parent
+expect by 1259ms: hang, leaked, fork, certain, exact, reader 502, holders 500, 500 is parent
 silence until 20s
