@@ -570,11 +570,11 @@ impl Session {
             if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
                 self.record_names(hang)?;
             }
-            self.report(Report::Finding(finding))?;
-            // What was told is in the trace, whatever happens next.
+            // What is told is in the trace, whatever happens next.
             if let Some(recorder) = &mut self.recorder {
                 recorder.flush()?;
             }
+            self.report(Report::Finding(finding))?;
         }
         Ok(())
     }

@@ -2,12 +2,14 @@
 //! real pipewatch watch them, and compares what pipewatch says with what the
 //! programs say.
 
+mod pace;
 mod program;
 mod record;
 mod shapes;
 mod target;
 mod watcher;
 
+pub use pace::allowed;
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};

@@ -5,8 +5,8 @@ use core::ptr::read_volatile;
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{
-        CHANNELS, COUNTER_MAP_FULL, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL,
-        KIND_SLEEP, KIND_WAKE,
+        COUNTER_MAP_FULL, Channel, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP,
+        KIND_WAKE,
     },
     offsets::{TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
 };
@@ -87,36 +87,52 @@ pub fn waking(ctx: BtfTracePointContext) -> i32 {
     let Some(armed) = ARMED.get_ptr_mut(tid) else {
         return 0;
     };
-    // No more than one report: each way out of a loop multiplies the verifier's
-    // work (6.1 gave up on it).
-    let mut told = 0;
-    let mut args = [0; 4];
-    let mut left = 0;
-    for index in 0..CHANNELS {
-        // SAFETY: a value of the map, which is preallocated: never unmapped.
-        let channel = unsafe { &mut (*armed).channels[index] };
+    let mut found = Found::default();
+    // SAFETY: a value of the map, which is preallocated: never unmapped.
+    let [first, second, third, fourth] = unsafe { &mut (*armed).channels };
+    // One by one: of a loop, the compiler makes an address before the value, which
+    // the verifier of 7.3 refuses.
+    found.look_at(first);
+    found.look_at(second);
+    found.look_at(third);
+    found.look_at(fourth);
+    if found.left == 0 {
+        let _ = ARMED.remove(tid);
+    }
+    if found.pipe != 0 {
+        report(sleeper, found.pipe, found.args);
+    }
+    0
+}
+
+/// What a wake-up is told of: no more than one channel, since each way out
+/// multiplies the verifier's work (6.1 gave up on a report for each).
+#[derive(Default)]
+struct Found {
+    pipe: u64,
+    args: [u64; 4],
+    /// How many channels stay armed.
+    left: u32,
+}
+
+impl Found {
+    #[inline(always)]
+    fn look_at(&mut self, channel: &mut Channel) {
         if channel.pipe == 0 {
-            continue;
+            return;
         }
         let socket = channel.socket == 1;
         let [_, writers, head, tail] = state_of(channel.pipe, socket);
         let tail = if socket { 0 } else { tail };
         let over = channel.among_others == 0 || writers == 0 || head != tail;
-        if told == 0 && over {
-            told = channel.pipe;
-            args = [writers, head, tail, channel.nvcsw];
+        if self.pipe == 0 && over {
+            self.pipe = channel.pipe;
+            self.args = [writers, head, tail, channel.nvcsw];
             channel.pipe = 0;
         } else {
-            left += 1;
+            self.left += 1;
         }
     }
-    if left == 0 {
-        let _ = ARMED.remove(tid);
-    }
-    if told != 0 {
-        report(sleeper, told, args);
-    }
-    0
 }
 
 #[inline(always)]

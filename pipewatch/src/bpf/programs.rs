@@ -339,6 +339,15 @@ struct Failure {
     problem: Problem,
 }
 
+/// How the lines begin that the verifier's log ends with.
+const ACCOUNTS: [&str; 5] = [
+    "processed",
+    "verification time",
+    "stack depth",
+    "subprog",
+    "Verification failed",
+];
+
 /// Why a mechanism does not work, if that is well known.
 fn briefly(error: &ProgramError) -> Option<&'static str> {
     if let ProgramError::LoadError { io_error, .. } = error {
@@ -369,8 +378,11 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
     } = error
     {
         let log = verifier_log.to_string();
-        // The verifier's verdict stands at the end of its log.
-        let verdict = log.lines().rfind(|line| !line.starts_with("processed"));
+        // The verifier's verdict stands at the end of its log, before its accounts.
+        let accounts = |line: &&str| ACCOUNTS.iter().any(|word| line.starts_with(word));
+        let verdict = log
+            .lines()
+            .rfind(|line| !line.is_empty() && !accounts(line));
         let verdict = verdict.map_or_else(
             || ", this kernel permits no such program".to_owned(),
             |verdict| format!(": {}", verdict.trim_end()),

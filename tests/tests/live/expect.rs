@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipewatch_tests::{Program, Watcher, assert_contains, micros_of};
+use pipewatch_tests::{Program, Watcher, allowed, assert_contains, micros_of};
 use serde_json::{Value, json};
 
 /// The threshold where none is given.
 pub const THRESHOLD: Duration = Duration::from_secs(1);
 /// How late a record may be.
-const LATENCY: Duration = Duration::from_millis(250);
+pub const LATENCY: Duration = Duration::from_millis(250);
+/// How long a record may be under way.
+const DELIVERY: Duration = Duration::from_millis(500);
 /// When to stop waiting for a record, late or not.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -78,14 +80,14 @@ fn assert_on_time(record: &Value, fact: &Value, after: Duration) {
         .duration_since(UNIX_EPOCH)
         .expect("a clock after 1970");
     let lateness = micros_of(record) - micros_of(fact) - after.as_micros() as i64;
-    let allowed = 0..=LATENCY.as_micros() as i64;
+    let in_time = 0..=allowed(LATENCY).as_micros() as i64;
     assert!(
-        allowed.contains(&lateness),
+        in_time.contains(&lateness),
         "{lateness} us late: {record:#}\nafter {fact}"
     );
     let delay = now.as_micros() as i64 - micros_of(record);
     assert!(
-        delay < 500_000,
+        delay < allowed(DELIVERY).as_micros() as i64,
         "came {delay} us after its time: {record:#}"
     );
 }

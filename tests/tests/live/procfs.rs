@@ -179,7 +179,7 @@ fn an_output_that_something_in_the_background_has() {
 #[test]
 fn the_writer_lets_go_while_it_is_watched() {
     let user = User::new();
-    let target = user.start(&shell("(sleep 90 & exec sleep 3) | (read line; sleep 90)"));
+    let target = user.start(&shell("(sleep 90 & exec sleep 6) | (read line; sleep 90)"));
     let (watcher, _) = user.watch(&target, &["-v"]);
     let healthy = watcher.wait_for("a healthy wait", PATIENCE, |record| {
         record["type"] == "hang" && record["verdict"] == "waiting"

@@ -1,0 +1,132 @@
+//! What a guest has printed on its serial port.
+
+use serde_json::Value;
+
+/// Begins what a command prints, with its name.
+pub const BEGIN: &str = "@begin";
+/// Ends that, with the exit status.
+pub const END: &str = "@end";
+/// Tells of a test that is not run, after too many have failed.
+pub const SKIP: &str = "@skip";
+/// The name of the command that is no test.
+pub const DOCTOR: &str = "doctor";
+/// Tells the kernel's release.
+const KERNEL: &str = "@kernel ";
+/// Comes last.
+const OVER: &str = "@over";
+/// What a test binary says that was given one name and knew it.
+const ONE_PASSED: &str = "1 passed; 0 failed;";
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// The kernel's release.
+    pub kernel: String,
+    /// What `pipewatch doctor --format json` printed, line by line.
+    pub doctor: Vec<String>,
+    /// How many tests ended.
+    pub ended: usize,
+    /// Those that did not pass.
+    pub failed: Vec<String>,
+    /// How many were not run any more.
+    pub skipped: usize,
+    /// What went wrong with the guest itself, if anything.
+    pub fault: Option<String>,
+}
+
+impl Log {
+    /// Reads a log that must tell of `expected` tests.
+    pub fn read(text: &str, expected: usize) -> Self {
+        let mut log = Self::default();
+        let mut command: Option<(&str, Vec<&str>)> = None;
+        let mut over = false;
+        for line in text.lines().map(str::trim_end) {
+            let mut words = line.split(' ');
+            match (words.next(), words.next()) {
+                (Some(BEGIN), Some(name)) => command = Some((name, Vec::new())),
+                (Some(END), Some(status)) => {
+                    if let Some((name, lines)) = command.take() {
+                        log.note(name, &lines, status == "0");
+                    }
+                }
+                (Some(SKIP), Some(_)) => log.skipped += 1,
+                (Some(OVER), None) => over = true,
+                _ => {
+                    if let Some(kernel) = line.strip_prefix(KERNEL) {
+                        log.kernel = kernel.to_owned();
+                    }
+                    command.iter_mut().for_each(|(_, lines)| lines.push(line));
+                }
+            }
+        }
+        let traces = log.ended + log.skipped;
+        let last_words = || text.lines().find(|line| line.contains("Kernel panic"));
+        log.fault = match last_words() {
+            Some(panic) => Some(panic.trim().to_owned()),
+            None if !over => Some("the guest did not come to its end".to_owned()),
+            None if traces != expected => {
+                Some(format!("{traces} of {expected} tests left a trace"))
+            }
+            None => None,
+        };
+        log
+    }
+
+    fn note(&mut self, name: &str, lines: &[&str], succeeded: bool) {
+        if name == DOCTOR {
+            self.doctor = lines.iter().map(|line| line.to_string()).collect();
+            return;
+        }
+        self.ended += 1;
+        if !(succeeded && lines.iter().any(|line| line.contains(ONE_PASSED))) {
+            self.failed.push(name.to_owned());
+        }
+    }
+
+    /// Which backend pipewatch would use, in the words of the doctor, if asked.
+    pub fn diagnosis(&self) -> Option<String> {
+        let mut checks = self
+            .doctor
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let backend = checks.find(|check: &Value| check["check"] == "backend")?;
+        backend["found"].as_str().map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+        SeaBIOS\r\n@kernel 6.1.0-56-cloud-amd64\r\n\
+        @begin doctor\r\n{\"check\":\"backend\",\"ok\":true,\"found\":\"tracepoint\"}\r\n@end 0\r\n\
+        @begin hang::a\r\ntest result: ok. 1 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
+        @begin hang::b\r\nthread 'hang::b' panicked\r\n@end 101\r\n\
+        @begin hang::c\r\ntest result: ok. 0 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
+        @skip hang::d\r\n@over\r\n";
+
+    #[test]
+    fn a_test_passes_if_it_ran_and_says_so() {
+        let log = Log::read(LOG, 4);
+        assert_eq!(log.kernel, "6.1.0-56-cloud-amd64");
+        assert_eq!(log.diagnosis().as_deref(), Some("tracepoint"));
+        assert_eq!((log.ended, log.skipped), (3, 1));
+        assert_eq!(log.failed, ["hang::b", "hang::c"]);
+        assert_eq!(log.fault, None);
+    }
+
+    #[test]
+    fn what_is_missing_is_a_fault_of_the_guest() {
+        let fault = |text: &str, expected| Log::read(text, expected).fault.unwrap_or_default();
+        assert_eq!(fault(LOG, 5), "4 of 5 tests left a trace");
+        let (cut, _) = LOG.split_once("@over").expect("an end");
+        assert_eq!(fault(cut, 4), "the guest did not come to its end");
+        let panic = format!("{cut}[ 1.0] Kernel panic - not syncing: Fatal exception\r\n");
+        assert_eq!(
+            fault(&panic, 4),
+            "[ 1.0] Kernel panic - not syncing: Fatal exception"
+        );
+        assert_eq!(fault("", 0), "the guest did not come to its end");
+    }
+}

@@ -1,0 +1,173 @@
+//! What came out: one row for each kernel, one cell for each backend.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::kernels::Kernel;
+use super::log::Log;
+use crate::frame;
+use crate::workspace;
+
+/// The name of the frame in docs/kernels.md.
+const FRAME: &str = "vm";
+
+/// One kernel with one backend.
+#[derive(Debug)]
+pub struct Cell {
+    /// What the kernel was asked for as.
+    pub series: String,
+    /// The backend.
+    pub backend: &'static str,
+    /// What the guest said.
+    pub log: Log,
+    /// How long it took, with the retry if there was one.
+    pub took: Duration,
+}
+
+impl Cell {
+    /// Whether all that was to be shown is shown.
+    pub fn passed(&self) -> bool {
+        self.log.fault.is_none() && self.log.failed.is_empty()
+    }
+
+    /// The same in words.
+    pub fn say(&self) -> String {
+        let Log {
+            ended,
+            skipped,
+            failed,
+            fault,
+            ..
+        } = &self.log;
+        let tests = ended + skipped;
+        match fault {
+            Some(fault) => format!("infrastructure: {fault}"),
+            None if failed.is_empty() => format!("{ended} passed"),
+            None => format!(
+                "{} of {tests} passed; failed: {}{}",
+                ended - failed.len(),
+                failed.join(", "),
+                if *skipped == 0 {
+                    ""
+                } else {
+                    "; the rest was not run"
+                }
+            ),
+        }
+    }
+}
+
+/// The matrix as text of a document, below a line that says what it was made with.
+pub fn table(with: &str, kernels: &[Kernel], backends: &[&str], cells: &[Cell]) -> String {
+    let columns = format!(
+        "| kernel | {} |\n|{}\n",
+        backends.join(" | "),
+        "---|".repeat(backends.len() + 1)
+    );
+    let mut matrix = columns;
+    let mut origins =
+        String::from("| kernel | package | SHA-256 | would use |\n|---|---|---|---|\n");
+    for kernel in kernels {
+        let of_kernel = || cells.iter().filter(|cell| cell.series == kernel.series);
+        let say = |backend: &&str| {
+            let cell = of_kernel().find(|cell| cell.backend == *backend);
+            cell.map_or_else(String::new, |cell| match cell.passed() {
+                true => cell.say(),
+                false => format!("**{}**", cell.say()),
+            })
+        };
+        let name = of_kernel()
+            .map(|cell| cell.log.kernel.as_str())
+            .max()
+            .unwrap_or_default();
+        let said: Vec<String> = backends.iter().map(say).collect();
+        matrix += &format!("| {} | {} |\n", kernel.title(), said.join(" | "));
+        let diagnosis = of_kernel()
+            .find_map(|cell| cell.log.diagnosis())
+            .unwrap_or_else(|| "the doctor did not answer".to_owned());
+        let package = &kernel.package;
+        origins += &format!(
+            "| {name} | {} {} | `{}` | {diagnosis} |\n",
+            package.name, package.version, package.sha256
+        );
+    }
+    format!("{with}\n\n{matrix}\n{origins}")
+}
+
+/// Puts the matrix into docs/kernels.md.
+pub fn write(root: &Path, table: &str) -> Result<()> {
+    let path = root.join("docs/kernels.md");
+    let document = workspace::read(&path)?;
+    let document = frame::replace(&document, FRAME, table)
+        .with_context(|| format!("{} lacks the lines that frame the matrix", path.display()))?;
+    fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("vm: wrote {}", path.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::debian::Package;
+    use super::*;
+
+    fn kernel(series: &str, version: &str) -> Kernel {
+        Kernel {
+            series: series.into(),
+            package: Package {
+                name: format!("linux-image-{series}"),
+                version: version.into(),
+                sha256: "12ab".into(),
+            },
+            image: PathBuf::new(),
+        }
+    }
+
+    fn cell(series: &str, backend: &'static str, failed: &[&str], fault: Option<&str>) -> Cell {
+        let log = Log {
+            kernel: format!("{series}-cloud"),
+            ended: 7,
+            failed: failed.iter().map(|name| name.to_string()).collect(),
+            fault: fault.map(str::to_owned),
+            ..Log::default()
+        };
+        Cell {
+            series: series.into(),
+            backend,
+            log,
+            took: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_a_whole_pass_looks_like_one() {
+        let kernels = [
+            kernel("6.1", "6.1.192-2"),
+            kernel("newest", "7.3.4-1~bpo13+1"),
+        ];
+        let cells = [
+            cell("6.1", "kprobe", &[], None),
+            cell("6.1", "procfs", &["hang::a", "hang::b"], None),
+            cell("newest", "kprobe", &[], Some("Kernel panic")),
+        ];
+        let table = table("With this.", &kernels, &["kprobe", "procfs"], &cells);
+        let expected = "\
+With this.
+
+| kernel | kprobe | procfs |
+|---|---|---|
+| 6.1.192 | 7 passed | **5 of 7 passed; failed: hang::a, hang::b** |
+| 7.3.4 (newest) | **infrastructure: Kernel panic** |  |
+
+| kernel | package | SHA-256 | would use |
+|---|---|---|---|
+| 6.1-cloud | linux-image-6.1 6.1.192-2 | `12ab` | the doctor did not answer |
+| newest-cloud | linux-image-newest 7.3.4-1~bpo13+1 | `12ab` | the doctor did not answer |
+";
+        assert_eq!(table, expected);
+    }
+}

@@ -1,0 +1,192 @@
+//! `cargo xtask vm`: the live tests on other kernels, in virtual machines, with
+//! each backend.
+
+mod arch;
+mod archive;
+mod debian;
+mod guest;
+mod image;
+mod kernels;
+mod lab;
+mod log;
+mod matrix;
+mod programs;
+mod suite;
+mod userland;
+
+use std::env;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::geteuid;
+
+use self::arch::{Arch, X86_64};
+use self::debian::Debian;
+use self::image::Image;
+use self::kernels::Kernel;
+use self::lab::Lab;
+use self::suite::BACKENDS;
+use crate::workspace::Workspace;
+use crate::{ebpf, exec};
+
+/// What is run, and how.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Series of kernels, as in `6.12`, or `newest`; without any, a choice of all that are
+    /// maintained
+    kernels: Vec<String>,
+    /// Only with this backend; repeatable
+    #[arg(long = "backend", value_name = "BACKEND", value_parser = clap::builder::PossibleValuesParser::new(BACKENDS))]
+    backends: Vec<String>,
+    /// Only what every change must pass: fewer kernels, and the essential tests
+    #[arg(long, conflicts_with = "kernels")]
+    ci: bool,
+    /// Run nothing: tell which kernels there are, and which tests a backend must pass
+    #[arg(long)]
+    list: bool,
+    /// Look for newer kernels and programs than those fetched before
+    #[arg(long)]
+    update: bool,
+    /// How many machines run at the same time; without this, one on each core
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+}
+
+impl Options {
+    fn kernels(&self) -> Vec<&str> {
+        match self.kernels.as_slice() {
+            [] if self.ci => kernels::CI.to_vec(),
+            [] => kernels::ALL.to_vec(),
+            named => named.iter().map(String::as_str).collect(),
+        }
+    }
+
+    fn backends(&self) -> Vec<&'static str> {
+        let is_wanted = |backend: &&&str| {
+            self.backends.is_empty() || self.backends.iter().any(|wanted| wanted == **backend)
+        };
+        BACKENDS.iter().filter(is_wanted).copied().collect()
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = || thread::available_parallelism().ok();
+        self.jobs.or_else(cores).map_or(1, NonZero::get)
+    }
+
+    /// Whether the result is the whole matrix.
+    fn is_all(&self) -> bool {
+        self.kernels.is_empty() && self.backends.is_empty() && !self.ci
+    }
+}
+
+/// Fetches, builds, runs, and tells.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let arch = &X86_64;
+    let cache = cache_folder()?.join(arch.debian);
+    let folder = workspace.target.join("vm");
+    ebpf::ensure(workspace)?;
+    let programs = programs::build(workspace, &folder.join("cargo"), arch)?;
+    if options.list {
+        return list(options, &cache, &programs.tests);
+    }
+
+    install_programs(arch)?;
+    let debian = Debian::new(cache.join("apt"), arch)?;
+    let kernels = provide_kernels(options, &cache, &debian, arch)?;
+    let userland = userland::provide(&cache, options.update, &debian, arch)?;
+    let image = Image::build(workspace, &folder, userland, &programs)?;
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let lab = Lab::open(arch, image, &kernels, folder.join("logs").join(&now))?;
+    let backends = options.backends();
+    let cells = lab.fill(&kernels, &backends, &programs.tests, options)?;
+
+    let version = exec::output(Command::new(arch.qemu).arg("--version"))?;
+    let version = version.lines().next().unwrap_or_default();
+    let date = now.split('T').next().unwrap_or_default();
+    let with = format!("{date}, {}, {version}, {}.", arch.debian, lab.accel.name());
+    let table = matrix::table(&with, &kernels, &backends, &cells);
+    println!("{table}");
+    if options.is_all() {
+        matrix::write(&workspace.root, &table)?;
+    }
+    match cells.iter().filter(|cell| !cell.passed()).count() {
+        0 => Ok(()),
+        failed => bail!(
+            "{failed} of {} cells did not pass\nhint: what the guests printed is in {}",
+            cells.len(),
+            lab.logs.display()
+        ),
+    }
+}
+
+fn provide_kernels(
+    options: &Options,
+    cache: &Path,
+    debian: &Debian,
+    arch: &Arch,
+) -> Result<Vec<Kernel>> {
+    let folder = cache.join("kernels");
+    let provide = |series: &str| match Kernel::fetched(&folder, series)? {
+        Some(kernel) if !options.update => Ok(kernel),
+        _ => Kernel::fetch(&folder, series, debian, arch),
+    };
+    options.kernels().into_iter().map(provide).collect()
+}
+
+fn list(options: &Options, cache: &Path, tests: &[String]) -> Result<()> {
+    for series in options.kernels() {
+        match Kernel::fetched(&cache.join("kernels"), series)? {
+            Some(Kernel { package, .. }) => {
+                println!("{series}: {} {}", package.name, package.version);
+            }
+            None => println!("{series}: not fetched yet"),
+        }
+    }
+    for backend in options.backends() {
+        println!("{backend}:");
+        for run in suite::runs(backend, tests, options.ci)? {
+            run.tests.iter().for_each(|test| println!("    {test}"));
+        }
+    }
+    Ok(())
+}
+
+/// Where what is fetched stays, whatever is built or cleaned.
+fn cache_folder() -> Result<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cache")))
+        .context("no place for kernels: neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("pipewatch-vm"))
+}
+
+fn install_programs(arch: &Arch) -> Result<()> {
+    if !exec::is_installed("apt-get") || !exec::is_installed("dpkg") {
+        bail!(
+            "the kernels are packages of Debian, and there is no apt-get here\n\
+             hint: run this on Debian, or in a container of it"
+        );
+    }
+    let missing: Vec<&str> = archive::PROGRAMS
+        .iter()
+        .chain(&[(arch.qemu, arch.qemu_package)])
+        .filter(|(program, _)| !exec::is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let words = missing.join(" ");
+    if !geteuid().is_root() {
+        bail!("not installed: {words}\nhint: sudo apt-get install {words}");
+    }
+    eprintln!("vm: installing {words}");
+    exec::run(Command::new("apt-get").args(["--quiet=2", "update"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--quiet=2", "--no-install-recommends"]);
+    exec::run(install.args(missing))
+}

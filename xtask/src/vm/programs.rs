@@ -1,0 +1,73 @@
+//! What is tested and what tests it, as programs that need no library.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::arch::Arch;
+use crate::exec;
+use crate::test::PACKAGE;
+use crate::workspace::Workspace;
+
+/// The test binary.
+const TESTS: &str = "live";
+
+/// The programs, as files.
+pub struct Programs {
+    /// The tool, the scenarios, and the tests.
+    pub files: Vec<(&'static str, PathBuf)>,
+    /// The names of all tests.
+    pub tests: Vec<String>,
+}
+
+/// Builds them into a folder of their own: what is linked in another way would
+/// replace what other commands have built.
+pub fn build(workspace: &Workspace, folder: &Path, arch: &Arch) -> Result<Programs> {
+    let cargo = |args: &[&str]| {
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(args)
+            .args(["--release", "--target", arch.target, "--target-dir"])
+            .arg(folder)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        cargo
+    };
+    exec::run(&mut cargo(&["build", "--package", "pipewatch"]))?;
+    let mut tests = cargo(&["test", "--package", PACKAGE, "--test", TESTS]);
+    tests.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    let built = exec::output(&mut tests)?;
+    let live = built
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == TESTS)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("{} did not tell what it built", exec::name(&tests)))?;
+    let bin = folder.join(arch.target).join("release");
+    let tests = list(&live)?;
+    Ok(Programs {
+        files: vec![
+            ("pipewatch", bin.join("pipewatch")),
+            ("scenario", bin.join("scenario")),
+            (TESTS, live),
+        ],
+        tests,
+    })
+}
+
+fn list(live: &Path) -> Result<Vec<String>> {
+    let mut list = Command::new(live);
+    let listed = exec::output(
+        list.args(["--list", "--format", "terse"])
+            .stdin(Stdio::null()),
+    )?;
+    let tests: Vec<String> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test").map(str::to_owned))
+        .collect();
+    if tests.is_empty() {
+        bail!("{} named no test", exec::name(&list));
+    }
+    Ok(tests)
+}

@@ -1,0 +1,106 @@
+//! The programs that the tests start: a small Debian, unpacked from packages,
+//! as an archive that the kernel takes for its first file system.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::arch::Arch;
+use super::archive;
+use super::debian::Debian;
+use crate::exec;
+
+/// What has the programs, and what they need.
+const PACKAGES: &[&str] = &[
+    "bash",
+    "busybox-static",
+    "coreutils",
+    "dash",
+    "grep",
+    "libacl1",
+    "libattr1",
+    "libblkid1",
+    "libc6",
+    "libcap-ng0",
+    "libcrypt1",
+    "libexpat1",
+    "libgcc-s1",
+    "libgmp10",
+    "libmount1",
+    "libpcre2-8-0",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libselinux1",
+    "libsmartcols1",
+    "libtinfo6",
+    "perl-base",
+    "python3.11-minimal",
+    "util-linux",
+    "zlib1g",
+];
+
+/// What nothing needs, a third of it all.
+const UNNEEDED: &[&str] = &[
+    "etc",
+    "lib/systemd",
+    "usr/share",
+    "usr/lib/python3.11/pydoc_data",
+];
+
+/// The archive below `folder`; a new one where it does not hold what is listed
+/// here, or `update` asks for newer packages.
+pub fn provide(folder: &Path, update: bool, debian: &Debian, arch: &Arch) -> Result<PathBuf> {
+    let list = [PACKAGES, UNNEEDED].concat().join("\n");
+    let sum = Sha256::digest(list);
+    let archive = folder.join(format!(
+        "userland-{:02x}{:02x}{:02x}.zst",
+        sum[0], sum[1], sum[2]
+    ));
+    if update || !archive.is_file() {
+        build(&archive, debian, arch)?;
+    }
+    Ok(archive)
+}
+
+/// Fetches and packs the programs.
+fn build(archive: &Path, debian: &Debian, arch: &Arch) -> Result<()> {
+    let tree = tempfile::tempdir().context("cannot make a folder")?;
+    let root = tree.path();
+    eprintln!("vm: fetching {} packages of programs", PACKAGES.len());
+    for package in debian.show(PACKAGES)? {
+        debian.unpack(&package, root)?;
+    }
+    for unneeded in UNNEEDED {
+        let path = root.join(unneeded);
+        fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let gconv = root.join("usr/lib").join(arch.libraries).join("gconv");
+    fs::remove_dir_all(&gconv).with_context(|| format!("cannot remove {}", gconv.display()))?;
+    let python = root.join("usr/bin/python3");
+    symlink("python3.11", &python).with_context(|| format!("cannot make {}", python.display()))?;
+    compile_python(root, arch)?;
+    archive::pack(root, archive, archive::SMALL)
+}
+
+/// Compiles Python's modules, which an emulated machine would take long for.
+fn compile_python(root: &Path, arch: &Arch) -> Result<()> {
+    let libraries: Vec<PathBuf> = ["lib", "usr/lib"]
+        .iter()
+        .map(|folder| root.join(folder).join(arch.libraries))
+        .collect();
+    let mut python = Command::new(root.join("lib").join(arch.libraries).join(arch.loader));
+    python
+        .arg("--library-path")
+        .arg(std::env::join_paths(libraries).context("a folder with a colon in its name")?)
+        .arg(root.join("usr/bin/python3.11"))
+        .args(["-m", "compileall", "-qq"])
+        .args(["--invalidation-mode", "unchecked-hash", "-s"])
+        .arg(root)
+        .arg(root.join("usr/lib/python3.11"))
+        .env("PYTHONHOME", root.join("usr"));
+    exec::run(&mut python)
+}
