@@ -39,6 +39,9 @@ pub enum Command {
         /// Look at every process of the host
         #[arg(short, long, conflicts_with = "pids")]
         all: bool,
+        /// Also report healthy waits
+        #[arg(short, long)]
+        verbose: bool,
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
         backend: BackendArg,

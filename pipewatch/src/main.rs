@@ -73,10 +73,11 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Demo(format)) => run_demo(format.format),
         Some(Command::Snapshot {
             pids,
+            verbose,
             backend,
             format,
             ..
-        }) => run_snapshot(&pids, backend.backend, format.format),
+        }) => run_snapshot(&pids, verbose, backend.backend, format.format),
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
@@ -100,7 +101,7 @@ fn run_doctor(format: Format) -> Result<u8> {
     }
 }
 
-fn run_snapshot(pids: &[u32], backend: Backend, format: Format) -> Result<u8> {
+fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -> Result<u8> {
     let target = if pids.is_empty() {
         Target::All
     } else {
@@ -108,6 +109,7 @@ fn run_snapshot(pids: &[u32], backend: Backend, format: Format) -> Result<u8> {
     };
     let plan = Plan {
         target,
+        healthy,
         backend: backend.into(),
         ..Plan::default()
     };
