@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ErrorKind},
+};
 
 use crate::{finding::Confidence, problem::Problem, render, source};
 
@@ -287,10 +290,17 @@ fn explain(error: &clap::Error) -> Problem {
         .trim_start_matches("error:");
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    let hint = tip.map_or_else(
-        || "see `pipewatch --help`".to_owned(),
-        |tip| tip.replace('\n', " "),
-    );
+    // Of several the first; how to pass an option as a value helps nobody here.
+    let tip = tip.and_then(|tip| tip.lines().next());
+    let tip = tip.filter(|tip| !tip.starts_with("to pass "));
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let is_word = error.kind() == ErrorKind::UnknownArgument
+        && argument.is_some_and(|argument| !argument.starts_with('-'));
+    let hint = match tip {
+        Some(tip) => tip,
+        None if is_word => "to start a command and watch it: `pipewatch -- COMMAND`",
+        None => "see `pipewatch --help`",
+    };
     Problem::new(message, hint)
 }
 
