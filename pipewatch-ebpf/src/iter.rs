@@ -54,9 +54,8 @@ unsafe fn write(ctx: Ptr, record: &Record) {
 }
 
 /// Every descriptor of the host that refers to a pipe, a FIFO or one end of a
-/// pair of sockets. The kernel
-/// visits each fd table once per process, and once for each thread that has a
-/// table of its own.
+/// pair of sockets. The kernel visits each fd table once per process, and once
+/// for each thread that has a table of its own.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {

@@ -1,14 +1,28 @@
 //! Text in a document that is written by a program, between two lines that
 //! only the source of the document shows.
 
+/// The text in the frame of this name, if there is one.
+pub fn find<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = document.split_once(&begin(name))?;
+    let (text, _) = rest.split_once(&end(name))?;
+    Some(text)
+}
+
 /// The document with another text in the frame of this name; `None` if it has
 /// no such frame.
 pub fn replace(document: &str, name: &str, text: &str) -> Option<String> {
-    let begin = format!("<!-- {name}: begin -->\n");
-    let end = format!("<!-- {name}: end -->\n");
+    let (begin, end) = (begin(name), end(name));
     let (before, rest) = document.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some([before, &begin, text, &end, after].concat())
+}
+
+fn begin(name: &str) -> String {
+    format!("<!-- {name}: begin -->\n")
+}
+
+fn end(name: &str) -> String {
+    format!("<!-- {name}: end -->\n")
 }
 
 #[cfg(test)]
@@ -20,7 +34,8 @@ mod tests {
         let old = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
         let new = "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n";
         assert_eq!(replace(old, "x", "new\n").as_deref(), Some(new));
-        assert_eq!(replace(old, "y", "new\n"), None);
+        assert_eq!(find(old, "x"), Some("old\n"));
+        assert_eq!((replace(old, "y", "new\n"), find(old, "y")), (None, None));
         assert_eq!(
             replace("<!-- x: end -->\n<!-- x: begin -->\n", "x", ""),
             None

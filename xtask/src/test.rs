@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities};
 use serde_json::Value;
@@ -82,6 +82,18 @@ fn count_shapes(workspace: &Workspace) -> Result<()> {
         rows.len()
     );
     Ok(())
+}
+
+/// Builds what enacts the shapes and watches them; `chore` is the command that
+/// wants that.
+pub fn prepare_shapes(workspace: &Workspace, chore: &str) -> Result<()> {
+    if !geteuid().is_root() {
+        bail!(
+            "the shapes are watched by BPF, which needs root\nhint: run `cargo xtask {chore}` as root"
+        );
+    }
+    ebpf::ensure(workspace)?;
+    exec::run(workspace.cargo().args(["build", "--workspace"]))
 }
 
 fn privilege() -> Privilege {

@@ -8,24 +8,17 @@ use std::sync::Mutex;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::geteuid;
 use serde_json::Value;
 
 use crate::workspace::Workspace;
-use crate::{ebpf, exec};
+use crate::{exec, test};
 
 /// How many are enacted at once.
 const AT_ONCE: usize = 4;
 
 /// Records those named, or all.
 pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
-    if !geteuid().is_root() {
-        bail!(
-            "the shapes are watched by BPF, which needs root\nhint: run `cargo xtask traces` as root"
-        );
-    }
-    ebpf::ensure(workspace)?;
-    exec::run(workspace.cargo().args(["build", "--workspace"]))?;
+    test::prepare_shapes(workspace, "traces")?;
     let bin = |name| workspace.target.join("debug").join(name);
     let folder = workspace.root.join("tests/traces");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -103,7 +103,7 @@ const fn call(hook: Hook, reports: &'static str) -> Program {
     program("", hook, reports)
 }
 
-/// arm64 and others lack these calls.
+/// Newer architectures lack these calls.
 const fn old_call(hook: Hook, reports: &'static str) -> Program {
     Program {
         optional: true,
@@ -314,12 +314,8 @@ fn attach_call(
     }
 }
 
-/// How the kernel names the function of a system call.
-#[cfg(target_arch = "x86_64")]
+/// How x86_64 kernels name the function of a system call.
 const SYSCALL: &str = "__x64_sys_";
-/// How the kernel names the function of a system call.
-#[cfg(target_arch = "aarch64")]
-const SYSCALL: &str = "__arm64_sys_";
 
 /// The program as the type its section says it has.
 pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
