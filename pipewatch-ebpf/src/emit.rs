@@ -4,7 +4,7 @@ use aya_ebpf::{
     EbpfContext,
     helpers::{bpf_ktime_get_ns, generated::bpf_get_stackid},
 };
-use pipewatch_ebpf::abi::{COUNTER_DROPPED, COUNTER_EVENTS, Record};
+use pipewatch_ebpf::abi::{COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, Record, Task};
 
 use crate::maps::{COUNTERS, EVENTS, STACKS, setting};
 
@@ -16,13 +16,56 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// A record of `kind`, stamped now.
 #[inline(always)]
 pub fn record(kind: u16) -> Record {
+    // SAFETY: a helper without arguments.
+    record_of(unsafe { bpf_ktime_get_ns() }, kind)
+}
+
+/// A record of `kind` with a time.
+#[inline(always)]
+pub fn record_of(time: u64, kind: u16) -> Record {
+    // Of what it knows to be zero, the compiler makes calls of memset, which clears
+    // byte by byte and needs a frame of the stack.
+    let zero = setting!(ZERO);
+    let nobody = || Task {
+        tgid: zero as u32,
+        tid: zero as u32,
+        start: zero,
+    };
     Record {
-        // SAFETY: a helper without arguments.
-        time: unsafe { bpf_ktime_get_ns() },
+        time,
         kind,
+        flags: zero as u16,
         stack: -1,
-        ..Record::default()
+        task: nobody(),
+        table: zero,
+        comm: words_to_comm([zero; 2]),
+        peer: nobody(),
+        peer_table: zero,
+        end: no_end(zero),
+        args: [zero; 4],
     }
+}
+
+/// No end, written with the zero that the compiler does not know.
+#[inline(always)]
+fn no_end(zero: u64) -> End {
+    End {
+        file: zero,
+        pipe: zero,
+        inode: zero,
+        dev: zero as u32,
+        head: zero as u32,
+        fd: zero as u32,
+        mode: zero as u16,
+        flags: zero as u16,
+    }
+}
+
+/// A name from two words.
+#[inline(always)]
+pub fn words_to_comm(words: [u64; 2]) -> [u8; COMM_LEN] {
+    // SAFETY: of one size, and any bytes are a name.
+    unsafe { core::mem::transmute(words) }
 }
 
 /// Sends a record that user space may read at its next look: it is woken only
@@ -41,10 +84,17 @@ pub fn send(record: &Record) {
     );
 }
 
-/// Sends a record that wakes nobody, as one of many before another one.
+/// Sends a record that wakes nobody, as one of many before another one. It is
+/// made where user space finds it, since whoever sends many has little stack left.
 #[inline(always)]
-pub fn send_quietly(record: &Record) {
-    output(record, BPF_RB_NO_WAKEUP);
+pub fn send_in_place(make: impl FnOnce() -> Record) {
+    let Some(mut place) = EVENTS.reserve::<Record>(0) else {
+        count(COUNTER_DROPPED);
+        return;
+    };
+    place.write(make());
+    place.submit(BPF_RB_NO_WAKEUP);
+    count(COUNTER_EVENTS);
 }
 
 /// Sends a record that a person waits for.

@@ -58,29 +58,28 @@ pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
     let inode: u64 = probe(file as Ptr, FILE_INODE);
     let inode = inode as Ptr;
     let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
-    let mut end = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
+    let (pipe, head, flags) = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
         S_IFIFO => {
             let pipe: u64 = probe(inode, INODE_PIPE);
             let named = is_not_zero(probe::<u64>(superblock, SB_MAGIC) ^ PIPEFS_MAGIC);
-            End {
-                pipe,
-                head: probe(pipe as Ptr, PIPE_HEAD),
-                flags: named * END_FIFO,
-                ..End::default()
-            }
+            (pipe, probe(pipe as Ptr, PIPE_HEAD), named * END_FIFO)
         }
         S_IFSOCK if probe::<u64>(superblock, SB_MAGIC) == SOCKFS_MAGIC => paired(file)?,
         _ => return None,
     };
     let cloexec = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
-    end.flags |= (probe_at::<u64>(cloexec as *const u64) >> (fd % 64)) as u16 & 1;
+    let cloexec = (probe_at::<u64>(cloexec as *const u64) >> (fd % 64)) as u16 & 1;
     const { assert!(END_CLOEXEC == 1) };
-    end.file = file;
-    end.inode = probe(inode, INODE_INO);
-    end.dev = probe(superblock, SB_DEV);
-    end.fd = fd;
-    end.mode = probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE);
-    Some(end)
+    Some(End {
+        file,
+        pipe,
+        inode: probe(inode, INODE_INO),
+        dev: probe(superblock, SB_DEV),
+        head,
+        fd,
+        mode: probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
+        flags: flags | cloexec,
+    })
 }
 
 /// 1 unless `number` is zero, and no branch: the verifier follows each way apart.
@@ -89,10 +88,11 @@ fn is_not_zero(number: u64) -> u16 {
     ((number | number.wrapping_neg()) >> 63) as u16
 }
 
-/// The socket of `file`, if it is one of a pair: neither it nor its peer has an
+/// What is special in the end behind `file`, `pipe`, `head` and `flags`, if it is
+/// one of a pair of sockets: neither it nor its peer has an
 /// address, which every socket has that was connected to by one.
 #[inline(always)]
-fn paired(file: u64) -> Option<End> {
+fn paired(file: u64) -> Option<(u64, u32, u16)> {
     if offset(UNIX_PEER) == ABSENT as usize {
         return None;
     }
@@ -116,12 +116,7 @@ fn paired(file: u64) -> Option<End> {
     } else {
         probe::<u64>((other + offset(SOCKET_INODE) as u64) as Ptr, INODE_INO) as u32
     };
-    Some(End {
-        pipe: sock,
-        head,
-        flags: END_SOCKET,
-        ..End::default()
-    })
+    Some((sock, head, END_SOCKET))
 }
 
 /// What a row or a wake-up tells of the channel behind `pipe`, which is a

@@ -3,13 +3,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::seq_file,
-    helpers::generated::{bpf_loop, bpf_seq_write},
-};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use pipewatch_ebpf::{
     abi::{
-        END_SOCKET, End, FLAG_IN_READ, FLAG_RING, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END,
+        END_SOCKET, FLAG_IN_READ, FLAG_RING, FLAG_SLEEPING, FLAG_STOPPED, KIND_ROW_END,
         KIND_ROW_TASK, MODE_READ, Record,
     },
     offsets::{
@@ -22,7 +19,7 @@ use pipewatch_ebpf::{
 use crate::{
     emit::record,
     file::{S_IFIFO, S_IFMT, S_IFSOCK, end_at, end_of, state_of},
-    kernel::{Ptr, load, offset, probe, probe_at},
+    kernel::{Ptr, follow, load, offset, probe, probe_at},
     probes::is_read,
     task::{
         INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state,
@@ -65,7 +62,7 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
         if task.is_null() || file.is_null() {
             return 0;
         }
-        let inode: Ptr = load(file, FILE_INODE);
+        let inode = follow(file, FILE_INODE);
         if !matches!(load::<u16>(inode, INODE_MODE) & S_IFMT, S_IFIFO | S_IFSOCK) {
             return 0;
         }
@@ -78,8 +75,12 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
         record.end = end;
         let socket = end.flags & END_SOCKET != 0;
         record.args = state_of(end.pipe, socket);
-        if !socket && end.mode & MODE_READ != 0 && awaited_by_ring(&end, load(task, TASK_LEADER)) {
-            record.flags |= FLAG_RING;
+        if !socket && end.mode & MODE_READ != 0 {
+            // As a number, for the reason that `task::table_of` tells.
+            let file = probe_at(ctx.cast::<u64>().add(3));
+            if awaited_by_ring(end.pipe, file, probe(task, TASK_LEADER)) {
+                record.flags |= FLAG_RING;
+            }
         }
         write(ctx, &record);
     }
@@ -87,70 +88,44 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
 }
 
 /// So many of those who wait for a pipe are looked at.
-const WAITERS: u32 = 16;
+const MAX_WAITERS: u32 = 16;
 
-/// A look at who waits for a pipe, handed to the loop's callback.
-struct Queue {
-    /// Where the queue begins and ends, and the next entry.
-    head: u64,
-    next: u64,
-    file: u64,
-    leader: u64,
-    found: u64,
-}
-
-/// Whether an io_uring of the process led by `leader` waits to read `end`: by a
-/// request that is woken when there are bytes (`io_poll`, whose wait queue entry
+/// Whether an io_uring of the process led by `leader` waits to read `file`, an end
+/// of `pipe`: by a request that is woken when there are bytes (`io_poll`, whose wait queue entry
 /// points to the request), or by a worker that reads for it.
 #[inline(always)]
-fn awaited_by_ring(end: &End, leader: u64) -> bool {
+fn awaited_by_ring(pipe: u64, file: u64, leader: u64) -> bool {
     if offset(REQUEST_FILE) == ABSENT as usize {
         return false;
     }
-    let head = end.pipe + offset(PIPE_RD_WAIT) as u64;
-    let mut queue = Queue {
-        head,
-        next: probe_at(head as *const u64),
-        file: end.file,
-        leader,
-        found: 0,
-    };
-    if queue.next == head {
-        return false;
+    let head = pipe + offset(PIPE_RD_WAIT) as u64;
+    let mut entry: u64 = probe_at(head as *const u64);
+    let mut looked_at = 0;
+    while looked_at < MAX_WAITERS && entry != 0 && entry != head {
+        if is_of_ring(entry, file, leader) != 0 {
+            return true;
+        }
+        entry = probe_at(entry as *const u64);
+        looked_at += 1;
     }
-    let callback = waiter as extern "C" fn(u32, *mut c_void) -> i64;
-    let context = (&raw mut queue).cast::<c_void>();
-    // SAFETY: the callback has the signature the helper wants, and `queue`
-    // outlives the call.
-    unsafe { bpf_loop(WAITERS, callback as *mut c_void, context, 0) };
-    // The callback may have changed it.
-    // SAFETY: a local variable.
-    unsafe { core::ptr::read_volatile(&raw const queue.found) != 0 }
+    false
 }
 
-/// Looks at one entry of the queue. Nonzero ends the loop.
+/// 1 if the entry of a wait queue is of an io_uring, of the process led by
+/// `leader`, that reads `file`. Global for the reason that `probes::walk` tells.
+#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn waiter(_: u32, context: *mut c_void) -> i64 {
-    // SAFETY: `bpf_loop` hands over what `awaited_by_ring` gave it.
-    let queue = unsafe { &mut *context.cast::<Queue>() };
-    if queue.next == 0 || queue.next == queue.head {
-        return 1;
-    }
-    let entry = queue.next.wrapping_sub(offset(WAIT_ENTRY) as u64) as Ptr;
-    queue.next = probe_at(queue.next as *const u64);
+extern "C" fn is_of_ring(entry: u64, file: u64, leader: u64) -> u32 {
+    let entry = entry.wrapping_sub(offset(WAIT_ENTRY) as u64) as Ptr;
     let waiter: u64 = probe(entry, WAIT_PRIVATE);
     // Bit 0 tells which of two entries of the request this is. Anything else
     // that waits has another address where a request has its file.
     let request = (waiter & !1) as Ptr;
-    let asks = probe::<u64>(request, REQUEST_FILE) == queue.file
-        && probe::<u64>(owner(request), TASK_LEADER) == queue.leader;
-    let works = probe::<u64>(waiter as Ptr, TASK_LEADER) == queue.leader
+    let asks = probe::<u64>(request, REQUEST_FILE) == file
+        && probe::<u64>(owner(request), TASK_LEADER) == leader;
+    let works = probe::<u64>(waiter as Ptr, TASK_LEADER) == leader
         && probe::<u32>(waiter as Ptr, TASK_FLAGS) & PF_IO_WORKER != 0;
-    if asks || works {
-        queue.found = 1;
-        return 1;
-    }
-    0
+    u32::from(asks || works)
 }
 
 /// The task that made a request of an io_uring.
@@ -174,7 +149,7 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         }
         let mut record = record(KIND_ROW_TASK);
         about(&mut record, task);
-        let parent: Ptr = load(task, TASK_PARENT);
+        let parent = follow(task, TASK_PARENT);
         record.peer = identity(parent);
         record.time = load(task, TASK_ARRIVAL);
         let call = syscall_of(task);

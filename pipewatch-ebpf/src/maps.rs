@@ -81,6 +81,20 @@ pub static VERBOSE: u32 = 0xdead_2003;
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: u32 = 0xdead_2004;
 
+/// 1: the kernel has `bpf_get_current_task_btf` (5.11) and `bpf_task_pt_regs`
+/// (5.15).
+#[unsafe(no_mangle)]
+pub static TYPED_TASKS: u32 = 0xdead_2005;
+
+/// Where the registers of a task in a system call lie, from the beginning of its
+/// stack, if not [`TYPED_TASKS`].
+#[unsafe(no_mangle)]
+pub static STACK_REGS: u32 = 0xdead_2006;
+
+/// Zero, which only user space and the verifier know.
+#[unsafe(no_mangle)]
+pub static ZERO: u64 = 0xdead_2007;
+
 /// Reads a setting.
 ///
 /// The loader changes its bytes, so the compiler must not fold it.

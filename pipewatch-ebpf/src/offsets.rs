@@ -14,7 +14,7 @@ pub struct Field {
     /// Name of the structure.
     pub structure: &'static str,
     /// Path of the member: names joined by dots, anonymous structures and
-    /// unions left out.
+    /// unions left out. Bars separate the names it has had.
     pub path: &'static str,
     /// Whether the programs can do without it.
     pub optional: bool,
@@ -53,7 +53,9 @@ fields! {
     TASK_SIGNAL = "task_struct" "signal";
     TASK_NVCSW = "task_struct" "nvcsw";
     TASK_ARRIVAL = "task_struct" "sched_info.last_arrival";
-    TASK_STATE = "task_struct" "__state";
+    /// Before 5.14 the name was `state`.
+    TASK_STATE = "task_struct" "__state|state";
+    TASK_STACK = "task_struct" "stack";
     SIGNAL_LIVE = "signal_struct" "live";
     FILES_FDT = "files_struct" "fdt";
     FDT_MAX = "fdtable" "max_fds";

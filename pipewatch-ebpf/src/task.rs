@@ -1,20 +1,25 @@
 //! Tasks: who they are, whether they are watched, which system call they are in.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    bpf_get_current_pid_tgid,
+    generated::{
+        bpf_get_current_comm, bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
+    },
 };
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
         FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_IP, REGS_NR, TASK_COMM,
-        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_START, TASK_STATE, TASK_TGID,
+        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START, TASK_STATE,
+        TASK_TGID,
     },
 };
 
 use crate::{
-    emit::count,
-    kernel::{Ptr, load, probe},
+    emit::{count, words_to_comm},
+    kernel::{Ptr, follow, load, offset, probe, probe_at},
     maps::{WATCHED, setting},
 };
 
@@ -52,11 +57,16 @@ pub fn watch(tgid: u32, start: u64) {
     }
 }
 
-/// The current task, by type.
+/// The current task, by type if the kernel can.
 #[inline(always)]
 pub fn current() -> Ptr {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_get_current_task_btf() as Ptr }
+    if setting!(TYPED_TASKS) == 1 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_current_task_btf() as Ptr }
+    } else {
+        // SAFETY: the same.
+        unsafe { bpf_get_current_task() as Ptr }
+    }
 }
 
 /// Identity of a task.
@@ -68,7 +78,7 @@ pub fn current() -> Ptr {
 pub unsafe fn identity(task: Ptr) -> Task {
     // SAFETY: typed, and so is the group leader loaded from it.
     unsafe {
-        let leader: Ptr = load(task, TASK_LEADER);
+        let leader = follow(task, TASK_LEADER);
         Task {
             tgid: load(task, TASK_TGID),
             tid: load(task, TASK_PID),
@@ -86,7 +96,7 @@ pub fn by_current(record: &mut Record) {
         record.task = identity(task);
         record.table = load(task, TASK_FILES);
     }
-    record.comm = bpf_get_current_comm().unwrap_or_default();
+    record.comm = current_comm();
 }
 
 /// The system call that the current task, which is not the kernel's own, is in.
@@ -111,10 +121,29 @@ pub unsafe fn about(record: &mut Record, task: Ptr) {
     }
 }
 
+/// The fd table of a task, as a number, which is all that a global function takes:
+/// what is loaded from a typed task is a typed pointer.
+#[inline(always)]
+pub fn table_of(task: Ptr) -> u64 {
+    probe(task, TASK_FILES)
+}
+
+/// Name of the current task.
+#[inline(always)]
+fn current_comm() -> [u8; COMM_LEN] {
+    let mut name = [MaybeUninit::<u64>::uninit(); 2];
+    // SAFETY: the helper writes as much as it is told, zeros if it fails.
+    unsafe {
+        bpf_get_current_comm((&raw mut name).cast(), COMM_LEN as u32);
+        words_to_comm(name.map(|word| word.assume_init()))
+    }
+}
+
 /// Name of a task.
 #[inline(always)]
 fn comm(task: Ptr) -> [u8; COMM_LEN] {
-    probe(task, TASK_COMM)
+    let name = task.wrapping_add(offset(TASK_COMM)).cast::<u64>();
+    words_to_comm([probe_at(name), probe_at(name.wrapping_add(1))])
 }
 
 /// `task->flags`.
@@ -163,7 +192,7 @@ pub struct Syscall {
 pub unsafe fn syscall_of(task: Ptr) -> Syscall {
     // SAFETY: typed, and so are the registers the helper returns.
     unsafe {
-        let regs = bpf_task_pt_regs(task as *mut _) as Ptr;
+        let regs = registers_of(task);
         let in_user_space = load::<u64>(regs, REGS_IP) != 0;
         Syscall {
             nr: if in_user_space {
@@ -178,6 +207,21 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
                 load(regs, REGS_ARG3),
             ],
         }
+    }
+}
+
+/// What the kernel saved of a task's registers when it entered the kernel.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+unsafe fn registers_of(task: Ptr) -> Ptr {
+    if setting!(TYPED_TASKS) == 1 {
+        // SAFETY: typed.
+        unsafe { bpf_task_pt_regs(task as *mut _) as Ptr }
+    } else {
+        (probe::<u64>(task, TASK_STACK) + u64::from(setting!(STACK_REGS))) as Ptr
     }
 }
 

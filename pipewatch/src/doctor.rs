@@ -79,7 +79,7 @@ fn backend(tried: &[Tried], proc: bool) -> Check {
         (None, true) if tried.iter().all(unfit) => (
             true,
             format!("procfs, for probes cannot be had: {lost}"),
-            Some("probes need root (sudo) and Linux 5.17 or later"),
+            Some("probes need root (sudo) and Linux 5.8 or later"),
         ),
         (None, true) => (
             true,

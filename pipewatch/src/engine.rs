@@ -25,9 +25,9 @@ const LEAD: u64 = 100 * MS;
 /// How soon after a change or an inconclusive wake-up a wait is looked at, so
 /// that what belongs together has happened by then.
 const SETTLE: u64 = 20 * MS;
-/// How soon after a wake-up that tells nothing it is seen what became of the
-/// thread: by then a signal that ends it has done so.
-const AWAKE: u64 = 100 * MS;
+/// So long a thread that was woken for nothing and has not slept since may be on
+/// its way to die of a signal.
+const DYING: u64 = 200 * MS;
 /// A thread that waits for a pipe among others was seen to do so this short a
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
@@ -499,6 +499,9 @@ impl Engine {
 
     /// The thread does not wait where it waited.
     fn gone_on(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
+        let runs = evidence
+            .task(key.0)
+            .is_some_and(|task| task.asleep.is_none());
         let tracked = self.waits.get_mut(&key)?;
         let end = tracked.wait.sleep.end;
         let rows = evidence.ends(end.pipe);
@@ -511,7 +514,12 @@ impl Engine {
             Some(row) if row.writers > 0 => Outcome::Interrupted,
             Some(_) | None => Outcome::Eof,
         };
-        tracked.finish(tracked.woken.unwrap_or(now), outcome, None)
+        let woken = *tracked.woken.get_or_insert(now);
+        if outcome == Outcome::Interrupted && runs && now.since(woken) < DYING {
+            tracked.look = Some(now.after(SETTLE));
+            return None;
+        }
+        tracked.finish(woken, outcome, None)
     }
 
     fn judged(&mut self, key: Key, judgement: Judgement, now: Ktime) -> Option<Finding> {
@@ -609,7 +617,7 @@ impl Engine {
             (Outcome::Data, None)
         } else {
             tracked.woken = Some(event.time);
-            tracked.look = Some(event.time.after(AWAKE));
+            tracked.look = Some(event.time.after(SETTLE));
             return None;
         };
         tracked.finish(event.time, outcome, freed_by)

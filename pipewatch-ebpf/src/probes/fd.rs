@@ -12,7 +12,7 @@ use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
     file::{end_at, file_at},
-    task::{Syscall, by_current, current_call, current_watched},
+    task::{Syscall, by_current, current, current_call, current_watched, table_of},
 };
 
 const F_DUPFD: u64 = 0;
@@ -117,7 +117,7 @@ fn table_is_private() {
     let mut record = record(KIND_UNSHARE);
     by_current(&mut record);
     record.peer = record.task;
-    record.peer_table = record.table;
+    record.peer_table = table_of(current());
     send(&record);
     walk(&mut record);
 }

@@ -3,15 +3,17 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{FLAG_GROUP, KIND_EXEC, KIND_EXIT, KIND_FORK},
-    offsets::{SIGNAL_LIVE, TASK_FILES, TASK_SIGNAL},
+    offsets::{SIGNAL_LIVE, TASK_SIGNAL, TASK_TGID},
 };
 
 use super::walk::walk;
 use crate::{
     emit::{record, send, send_urgent, stack},
-    kernel::{Ptr, load},
+    kernel::{Ptr, follow, load},
     maps::{ARMED, SLEEPS, WATCHED, setting},
-    task::{PF_KTHREAD, by_current, current_watched, flags, identity, watch, watched},
+    task::{
+        PF_KTHREAD, by_current, current, current_watched, flags, identity, table_of, watch, watched,
+    },
 };
 
 /// `sched_process_fork(parent, child)`: kernel_clone calls it when the child
@@ -19,28 +21,23 @@ use crate::{
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     let (parent, child): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
-    let mut record = record(KIND_FORK);
     // SAFETY: typed by the tracepoint.
-    let (parent_is_kernel, parent_id, child_id, files) = unsafe {
-        (
-            flags(parent) & PF_KTHREAD != 0,
-            identity(parent),
-            identity(child),
-            load(child, TASK_FILES),
-        )
-    };
-    if parent_is_kernel || !watched(parent_id.tgid) {
+    let (parent_is_kernel, parent_tgid) =
+        unsafe { (flags(parent) & PF_KTHREAD != 0, load(parent, TASK_TGID)) };
+    if parent_is_kernel || !watched(parent_tgid) {
         return 0;
     }
+    let mut record = record(KIND_FORK);
     by_current(&mut record);
-    record.peer = child_id;
-    record.peer_table = files;
-    if parent_id.tgid != child_id.tgid {
-        watch(child_id.tgid, child_id.start);
+    // SAFETY: typed by the tracepoint.
+    record.peer = unsafe { identity(child) };
+    record.peer_table = table_of(child);
+    if record.peer.tgid != parent_tgid {
+        watch(record.peer.tgid, record.peer.start);
         record.stack = stack(&ctx);
     }
     if setting!(VERBOSE) == 1 {
-        aya_log_ebpf::debug!(&ctx, "fork: {} by thread {}", child_id.tid, parent_id.tid);
+        aya_log_ebpf::debug!(&ctx, "fork: {} by {}", record.peer.tid, parent_tgid);
     }
     send(&record);
     if record.table != record.peer_table {
@@ -66,7 +63,7 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
         let _ = ARMED.remove(old);
     }
     record.peer = record.task;
-    record.peer_table = record.table;
+    record.peer_table = table_of(current());
     if setting!(VERBOSE) == 1 {
         aya_log_ebpf::debug!(&ctx, "exec: {}", record.task.tgid);
     }
@@ -88,7 +85,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     let mut record = record(KIND_EXIT);
     by_current(&mut record);
     // SAFETY: typed, as is what is loaded from it.
-    let live: u32 = unsafe { load(load(task, TASK_SIGNAL), SIGNAL_LIVE) };
+    let live: u32 = unsafe { load(follow(task, TASK_SIGNAL), SIGNAL_LIVE) };
     let _ = SLEEPS.remove(who.tid);
     let armed = ARMED.remove(who.tid).is_ok();
     if live == 0 {

@@ -1,98 +1,99 @@
 //! Reporting every pipe end of an fd table.
+//!
+//! A walk is four functions, and the three inner ones are global: the verifier
+//! looks at each of them once, by itself, with arguments it knows nothing of, and
+//! skips the calls. So its work depends neither on the size of the table nor on
+//! how much is done for an entry, and every kernel since 5.6 can do it (`bpf_loop`
+//! came with 5.17). A global function takes numbers only, up to five.
 
-use core::ffi::c_void;
-
-use aya_ebpf::helpers::generated::bpf_loop;
 use pipewatch_ebpf::{
-    abi::{End, KIND_ENTRY, KIND_TABLE, Record},
+    abi::{KIND_ENTRY, KIND_TABLE, Record},
     offsets::{FDT_FD, FDT_MAX, FDT_OPEN},
 };
 
 use crate::{
-    emit::{send, send_quietly},
+    emit::{record_of, send, send_in_place},
     file::end_of,
     kernel::{Ptr, probe, probe_at},
-    task::fdt_of,
+    task::{by_current, fdt_of},
 };
 
-/// A walk in progress, handed to the loop's callback. Its numbers are ones that
-/// the verifier does not know, addresses rather than counts: it follows a loop
-/// until nothing new is left, and a count would be new each time.
-struct Walk {
-    /// Kept where it is: two programs' worth of stack is all there is.
-    record: *mut Record,
-    fdt: u64,
-    /// Where the files are.
-    slots: u64,
-    /// Where the bitmap of open descriptors begins and ends, and its next word.
-    open: u64,
-    end: u64,
-    next: u64,
-    /// Descriptors of the present word still to be visited.
-    left: u64,
-}
+/// Descriptors that a word of the bitmap of open descriptors tells of, words in a
+/// part of it, and most parts that are looked at: those of a table of 1,048,576
+/// descriptors, which is as large as tables get by default (`fs.nr_open`).
+const BITS: u32 = 64;
+const PART: u32 = 64;
+const MAX_PARTS: u32 = 256;
 
 /// Sends a `KIND_ENTRY` for each pipe end in the table `record.peer_table`,
 /// and the closing `KIND_TABLE`. `record` brings the members that name the
 /// parties.
 ///
 /// Goes by the `open_fds` bitmap, so that an almost empty table of any size is
-/// cheap. `bpf_loop` (5.17) keeps the verifier's work independent of the
-/// table's size; one flat loop keeps it small.
+/// cheap.
 #[inline(always)]
 pub fn walk(record: &mut Record) {
-    let fdt = fdt_of(record.peer_table);
-    let slots = probe::<u32>(fdt, FDT_MAX);
-    let words = slots.div_ceil(64);
-    let open: u64 = probe(fdt, FDT_OPEN);
-    let mut walk = Walk {
-        record: &raw mut *record,
-        fdt: fdt as u64,
-        slots: probe(fdt, FDT_FD),
-        open,
-        end: open + 8 * u64::from(words),
-        next: open + 8,
-        left: 0,
-    };
-    // The first word is read here, so that `left` is a value the verifier does
-    // not know: before 6.7 it follows a callback only once, took a zero for what
-    // it always is, and cut off the code for anything else.
-    walk.left = probe_at(open as *const u64);
-    record.kind = KIND_ENTRY;
-    let context = (&raw mut walk).cast::<c_void>();
-    let callback = step as extern "C" fn(u32, *mut c_void) -> i64;
-    // At most a step for each word and one for each descriptor.
-    // SAFETY: the callback has the signature the helper wants, and `walk`
-    // outlives the call.
-    unsafe { bpf_loop(slots + words, callback as *mut c_void, context, 0) };
+    let fdt = fdt_of(record.peer_table) as u64;
+    let words = words(fdt);
+    let mut part = 0;
+    while part < MAX_PARTS && part * PART < words {
+        walk_part(record.peer_table, record.time, fdt, part * PART);
+        part += 1;
+    }
     record.kind = KIND_TABLE;
     send(record);
 }
 
-/// Visits one descriptor, or goes on to the next word. Nonzero ends the loop.
+/// How many words the bitmap has.
+#[inline(always)]
+fn words(fdt: u64) -> u32 {
+    probe::<u32>(fdt as Ptr, FDT_MAX).div_ceil(BITS)
+}
+
+/// Visits the descriptors that one part of the bitmap tells of.
+#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn step(_: u32, context: *mut c_void) -> i64 {
-    // SAFETY: `bpf_loop` hands over what `walk` gave it.
-    let walk = unsafe { &mut *context.cast::<Walk>() };
-    if walk.left == 0 {
-        if walk.next >= walk.end {
-            return 1;
-        }
-        walk.left = probe_at(walk.next as *const u64);
-        walk.next += 8;
-        return 0;
+extern "C" fn walk_part(table: u64, time: u64, fdt: u64, first: u32) -> u32 {
+    let words = words(fdt);
+    let mut word = 0;
+    while word < PART && first + word < words {
+        walk_word(table, time, fdt, first + word);
+        word += 1;
     }
-    let bits = (walk.next - 8 - walk.open) * 8;
-    let fd = bits as u32 + walk.left.trailing_zeros();
-    walk.left &= walk.left - 1;
-    let file: u64 = probe_at((walk.slots + 8 * u64::from(fd)) as *const u64);
-    if let Some(end) = end_of(file, walk.fdt as Ptr, fd) {
-        // SAFETY: `walk`'s caller keeps it until the loop has ended.
-        let record = unsafe { &mut *walk.record };
-        record.end = end;
-        send_quietly(record);
-        // So that each turn ends as it began.
-        record.end = End::default();
+    0
+}
+
+/// Visits the descriptors that one word of the bitmap tells of.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_word(table: u64, time: u64, fdt: u64, word: u32) -> u32 {
+    let bitmap: u64 = probe(fdt as Ptr, FDT_OPEN);
+    let mut left: u64 = probe_at((bitmap + 8 * u64::from(word)) as *const u64);
+    let mut bit = 0;
+    while bit < BITS && left != 0 {
+        if left & 1 == 1 {
+            walk_fd(table, time, fdt, BITS * word + bit);
+        }
+        left >>= 1;
+        bit += 1;
+    }
+    0
+}
+
+/// Reports a descriptor if it refers to a pipe end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_fd(table: u64, time: u64, fdt: u64, fd: u32) -> u32 {
+    let slots: u64 = probe(fdt as Ptr, FDT_FD);
+    let file: u64 = probe_at((slots + 8 * u64::from(fd)) as *const u64);
+    if let Some(end) = end_of(file, fdt as Ptr, fd) {
+        send_in_place(|| {
+            let mut record = record_of(time, KIND_ENTRY);
+            by_current(&mut record);
+            record.peer_table = table;
+            record.end = end;
+            record
+        });
     }
     0
 }

@@ -102,7 +102,7 @@ impl Kernel {
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
     pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Self, NotLoaded> {
-        let offsets = offsets::of_running_kernel()?;
+        let layout = offsets::of_running_kernel()?;
         let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
         let reads = set(&[
             libc::SYS_read,
@@ -120,13 +120,16 @@ impl Kernel {
         let mut ebpf = loader
             .btf(Some(&btf))
             .map_max_entries("EVENTS", options.buffer)
-            .override_global("OFFSETS", &offsets, true)
+            .override_global("OFFSETS", &layout.offsets, true)
+            .override_global("TYPED_TASKS", &flag(layout.typed_tasks), true)
+            .override_global("STACK_REGS", &layout.stack_regs, true)
             .override_global("READS", &reads, true)
             .override_global("SYSCALLS", &calls, true)
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
             .override_global("WITH_STACKS", &flag(options.stacks), true)
             .override_global("WAKE_BYTES", &(options.buffer / 16), true)
+            .override_global("ZERO", &0u64, true)
             .override_global("VERBOSE", &flag(options.verbose), true)
             .load(OBJECT)
             .map_err(|error| explain_load(&error))?;

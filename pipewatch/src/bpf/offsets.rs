@@ -28,8 +28,20 @@ impl Readable for Bytes {
     }
 }
 
-/// Offsets of all `FIELDS` in the running kernel.
-pub(super) fn of_running_kernel() -> Result<[u32; COUNT], NotLoaded> {
+/// What the programs must know of the running kernel.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Offsets of all `FIELDS`.
+    pub offsets: [u32; COUNT],
+    /// Whether programs can have the current task, and the registers of any, by
+    /// type (5.15).
+    pub typed_tasks: bool,
+    /// Otherwise: where these registers lie in a task's stack.
+    pub stack_regs: u32,
+}
+
+/// Looks everything up in the running kernel's type information.
+pub(super) fn of_running_kernel() -> Result<Layout, NotLoaded> {
     let bytes = fs::read(BTF).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound {
             "pipewatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (the kernels of the large \
@@ -45,10 +57,18 @@ pub(super) fn of_running_kernel() -> Result<[u32; COUNT], NotLoaded> {
     resolve(bytes)
 }
 
-/// What the programs call that came last: 5.17, `kernel/bpf/bpf_iter.c`.
-const NEWEST_HELPER: &str = "bpf_loop";
+/// What came last of that which the programs cannot do without: 5.8,
+/// `kernel/bpf/ringbuf.c`.
+const NEWEST_HELPER: &str = "bpf_ringbuf_output";
+/// The later one of the two calls that hand out tasks and registers by type:
+/// 5.15, `kernel/trace/bpf_trace.c`.
+const TYPED_REGISTERS: &str = "bpf_task_pt_regs";
+/// Size of a task's stack in the kernel: `THREAD_SIZE` of x86_64 and arm64 without
+/// KASAN. The registers of its system call lie at the top, on x86_64 up to 6.15 and
+/// so on every kernel that does not tell them by type.
+const THREAD_SIZE: usize = 16 << 10;
 
-fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
+fn resolve(bytes: Vec<u8>) -> Result<Layout, NotLoaded> {
     let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| {
         Problem::new(
             format!("cannot understand the kernel's type information {BTF}: {error:?}"),
@@ -59,7 +79,7 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
         return Err(NotLoaded {
             problem: Problem::new(
                 format!("this kernel is too old for the probes (it has no {NEWEST_HELPER})"),
-                "they need Linux 5.17 or later; --backend procfs does without",
+                "they need Linux 5.8 or later; --backend procfs does without",
             ),
             unfit: true,
         });
@@ -79,7 +99,10 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
         let found = structures
             .get(field.structure)
             .copied()
-            .and_then(|id| types.offset_of(id, field.path).ok())
+            .and_then(|id| {
+                let mut names = field.path.split('|');
+                names.find_map(|path| types.offset_of(id, path).ok())
+            })
             .and_then(|(_, offset)| match offset {
                 Offset::ByteOffset(bytes) => Some(bytes),
                 Offset::BitOffsetAndSize(..) => None,
@@ -99,7 +122,15 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
             }
         }
     }
-    Ok(offsets)
+    let registers = structures
+        .get("pt_regs")
+        .and_then(|id| types.size_of(*id).ok())
+        .unwrap_or_default();
+    Ok(Layout {
+        offsets,
+        typed_tasks: types.id_of(TYPED_REGISTERS).is_some(),
+        stack_regs: THREAD_SIZE.saturating_sub(registers) as u32,
+    })
 }
 
 #[cfg(test)]
