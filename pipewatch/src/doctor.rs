@@ -1,11 +1,12 @@
 //! What works on this host, and what is missing.
 
-use std::{fs, io::Write};
+use std::{collections::BTreeMap, fs, io::Write};
 
 use serde::Serialize;
 
 use crate::{
-    bpf::{Kernel, Mechanism, NotLoaded, Options},
+    bpf::{self, Kernel, Mechanism, NotLoaded, Options},
+    choice::{self, Told},
     clock,
     ids::Pid,
     problem::Problem,
@@ -24,104 +25,59 @@ pub struct Check {
     pub found: String,
     /// What to do if it does not work.
     pub hint: Option<String>,
+    /// Of a mechanism, how many instructions of each program the verifier went
+    /// through; only where the kernel tells, and for programs to read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub verified: BTreeMap<String, u32>,
+}
+
+impl Check {
+    fn new(check: &'static str, ok: bool, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            ok,
+            found: found.into(),
+            hint: None,
+            verified: BTreeMap::new(),
+        }
+    }
+
+    fn hinting(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
 }
 
 /// Tries everything that pipewatch needs. The last check is of how it would
 /// see the host.
 pub fn examine() -> Vec<Check> {
-    let tried_all = Mechanism::ALL.map(|mechanism| (mechanism, probes(mechanism)));
+    let mut checks = vec![kernel(), types(), lockdown(), hooks()];
+    checks.extend(Mechanism::ALL.map(by));
     let proc = proc();
-    let backend = backend(&tried_all, proc.is_ok());
-    let mut checks = vec![
-        kernel(),
-        file(
-            "type information",
-            "/sys/kernel/btf/vmlinux",
-            "needs CONFIG_DEBUG_INFO_BTF=y",
-        ),
-        lockdown(),
-    ];
-    for (mechanism, result) in tried_all {
-        let mut check = tried(mechanism.name(), result.map_err(|refused| refused.problem));
-        if backend.ok {
-            // What is to be done is told there.
-            check.hint = None;
-        }
-        checks.push(check);
-    }
-    checks.push(tried("/proc", proc));
-    checks.push(backend);
+    let procfs = proc.is_ok();
+    checks.push(match proc {
+        Ok(found) => Check::new("/proc", true, found),
+        Err(problem) => Check::new("/proc", false, problem.message).hinting(problem.hint),
+    });
+    checks.push(backend(procfs));
     checks
-}
-
-fn tried(check: &'static str, result: Result<String, Problem>) -> Check {
-    let ok = result.is_ok();
-    let (found, hint) = match result {
-        Ok(found) => (found, None),
-        Err(problem) => (problem.message, Some(problem.hint)),
-    };
-    Check {
-        check,
-        ok,
-        found,
-        hint,
-    }
-}
-
-type Tried = (Mechanism, Result<String, NotLoaded>);
-
-fn backend(tried: &[Tried], proc: bool) -> Check {
-    let lost = "how holders came by their ends is not seen, nor reads of sockets and by io_uring";
-    let best = tried.iter().find(|(_, result)| result.is_ok());
-    let unfit = |(_, result): &Tried| result.as_ref().is_err_and(|refused| refused.unfit);
-    let (ok, found, hint) = match (best, proc) {
-        (Some((mechanism, _)), _) => (true, mechanism.name().to_owned(), None),
-        (None, true) if tried.iter().all(unfit) => (
-            true,
-            format!("procfs, for probes cannot be had: {lost}"),
-            Some("probes need root (sudo) and Linux 5.8 or later"),
-        ),
-        (None, true) => (
-            true,
-            format!("procfs, if asked for: {lost}"),
-            Some("use --backend procfs until the probes work"),
-        ),
-        (None, false) => (false, "none".to_owned(), None),
-    };
-    Check {
-        check: "backend",
-        ok,
-        found,
-        hint: hint.map(str::to_owned),
-    }
 }
 
 fn kernel() -> Check {
     let name = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let found = format!("Linux {} {}", text(name.release()), text(name.machine()));
-    Check {
-        check: "kernel",
-        ok: true,
-        found,
-        hint: None,
-    }
+    Check::new("kernel", true, found)
 }
 
-fn file(check: &'static str, path: &str, hint: &str) -> Check {
+fn types() -> Check {
+    let (check, path) = ("type information", "/sys/kernel/btf/vmlinux");
     match fs::metadata(path) {
-        Ok(_) => Check {
-            check,
-            ok: true,
-            found: path.to_owned(),
-            hint: None,
-        },
-        Err(error) => Check {
-            check,
-            ok: false,
-            found: format!("{path}: {error}"),
-            hint: Some(hint.to_owned()),
-        },
+        Ok(_) => Check::new(check, true, path),
+        Err(error) => Check::new(check, false, format!("{path}: {error}"))
+            .hinting("needs CONFIG_DEBUG_INFO_BTF=y"),
     }
 }
 
@@ -129,37 +85,76 @@ fn file(check: &'static str, path: &str, hint: &str) -> Check {
 fn lockdown() -> Check {
     let check = "lockdown";
     let Ok(modes) = fs::read_to_string("/sys/kernel/security/lockdown") else {
-        return Check {
-            check,
-            ok: true,
-            found: "cannot be told, securityfs is not mounted".to_owned(),
-            hint: None,
-        };
+        let found = "cannot be told, securityfs is not mounted";
+        return Check::new(check, true, found);
     };
-    let mode = modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
-    let ok = mode != "confidentiality";
-    let hint =
-        (!ok).then(|| "boot with lockdown=integrity: probes cannot read the kernel".to_owned());
-    Check {
-        check,
-        ok,
-        found: mode,
-        hint,
+    match modes.split(['[', ']']).nth(1).unwrap_or("none") {
+        mode @ "confidentiality" => Check::new(check, false, mode)
+            .hinting("boot with lockdown=integrity: probes cannot read the kernel"),
+        mode => Check::new(check, true, mode),
     }
 }
 
-/// Attaches everything and causes an event, which must arrive: a program that
-/// is attached does not have to fire.
-fn probes(mechanism: Mechanism) -> Result<String, NotLoaded> {
-    let own = Pid(std::process::id());
-    let options = Options {
+/// Whether the kernel has what the programs were written for.
+fn hooks() -> Check {
+    let check = "hooks";
+    match bpf::drifted().as_deref() {
+        Ok([]) => Check::new(check, true, "all are as pipewatch knows them"),
+        Ok(drifted) => Check::new(check, false, drifted.join("; ")).hinting(
+            "probes may fail or mislead here: look for a newer pipewatch, and report this",
+        ),
+        Err(_) => Check::new(check, false, "cannot be told without type information"),
+    }
+}
+
+/// One mechanism, by itself. What is to be done is told of the backend.
+fn by(mechanism: Mechanism) -> Check {
+    match probes(mechanism) {
+        Ok((found, verified)) => Check {
+            verified,
+            ..Check::new(mechanism.name(), true, found)
+        },
+        Err(refused) => {
+            let words = refused.cause.words().map(str::to_owned);
+            let found = words.unwrap_or(refused.problem.message);
+            Check::new(mechanism.name(), false, found)
+        }
+    }
+}
+
+/// How the host would be seen, found out by attaching everything.
+fn backend(procfs: bool) -> Check {
+    let loaded = Kernel::load(options(), &Mechanism::ALL);
+    let attached = match &loaded {
+        Ok(kernel) => kernel
+            .attached()
+            .ok_or_else(|| Problem::new("nothing was attached", "report this as a bug").into()),
+        Err(refused) => Err(refused.clone()),
+    };
+    let Told { works, how, hint } = choice::tell(attached, procfs);
+    Check {
+        hint,
+        ..Check::new("backend", works, how)
+    }
+}
+
+/// What probes are tried with.
+fn options() -> Options {
+    Options {
         all: false,
-        own,
+        own: Pid(std::process::id()),
         stacks: false,
         probes: true,
         buffer: 1 << 16,
         verbose: false,
-    };
+    }
+}
+
+/// Attaches everything and causes an event, which must arrive: a program that
+/// is attached does not have to fire. Tells what each program was to the verifier.
+fn probes(mechanism: Mechanism) -> Result<(String, BTreeMap<String, u32>), NotLoaded> {
+    let options = options();
+    let own = options.own;
     let mut kernel = Kernel::load(options, &[mechanism])?;
     kernel.watch(own, 0)?;
     let made = rustix::pipe::pipe();
@@ -185,21 +180,17 @@ fn probes(mechanism: Mechanism) -> Result<String, NotLoaded> {
         return Err(silent("this process runs").into());
     }
     let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
-    Ok(format!(
+    let found = format!(
         "attaches and reports; {}; {} threads seen{}",
-        match mechanism {
-            Mechanism::Fentry | Mechanism::Kprobe => "other system calls cost nothing more",
-            Mechanism::Tracepoint => {
-                "each system call of the host takes about 60 ns more while pipewatch runs"
-            }
-        },
+        choice::price(mechanism),
         tasks.len(),
         if init_shown {
             ""
         } else {
             ", process 1 is hidden"
         },
-    ))
+    );
+    Ok((found, kernel.verified()))
 }
 
 /// Looks at every process.

@@ -1,6 +1,7 @@
 //! pipewatch: why does this read not return? See ARCHITECTURE.md.
 
 pub mod bpf;
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod correlate;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     bpf::{Counters, Kernel, Mechanism, Options},
-    clock,
+    choice, clock,
     decode::Unreadable,
     event::{Actor, Arm, EndRow, Event, Sleep, Snapshot, TaskRow},
     ids::{Ktime, Pid, StackId, TableId, Tid},
@@ -79,9 +79,7 @@ impl Source {
             [] => None,
             mechanisms => match Kernel::load(options, mechanisms) {
                 Ok(kernel) => return Ok(Self::Bpf(Box::new(kernel))),
-                Err(refused) if backend == Backend::Auto && refused.unfit => {
-                    Some(refused.problem.message)
-                }
+                Err(refused) if backend == Backend::Auto => Some(choice::instead(refused)?),
                 Err(refused) => return Err(refused.problem),
             },
         };
@@ -326,12 +324,10 @@ impl Looking {
             .forced
             .as_ref()
             .map_or_else(String::new, |forced| format!("{forced}; "));
+        let [first, rest] = choice::LOST;
         let mut limits = vec![
-            format!(
-                "{why}/proc is looked at instead: how a holder came by its end is not seen, and \
-                 a wait counts from when it was seen first"
-            ),
-            "reads of sockets and by io_uring are not seen".to_owned(),
+            format!("{why}/proc is looked at instead: {first}"),
+            rest.to_owned(),
         ];
         match self.tables.hidden() {
             0 => {}

@@ -24,6 +24,7 @@ const LEAVES: &[&str] = &[
 ];
 const LOOP: &[&str] = &[
     "output",
+    "choice",
     "source",
     "plan",
     "host",

@@ -1,10 +1,13 @@
 //! The kernel side at work: loading, what it reports, and its iterators.
 
+mod cause;
+mod hooks;
 mod offsets;
 mod programs;
 mod tracefs;
 
 use std::{
+    collections::BTreeMap,
     io::Read as _,
     os::fd::{AsRawFd as _, BorrowedFd},
 };
@@ -20,7 +23,11 @@ use pipewatch_ebpf::{
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-pub use self::programs::{Attached, Hook, Mechanism, PROGRAMS, Program};
+pub use self::{
+    cause::Cause,
+    hooks::drifted,
+    programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
+};
 use crate::{
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
@@ -67,15 +74,15 @@ pub struct Counters {
 pub struct NotLoaded {
     /// In words.
     pub problem: Problem,
-    /// It is not permitted to load programs at all, or the kernel is too old.
-    pub unfit: bool,
+    /// What kind of reason that is.
+    pub cause: Cause,
 }
 
 impl From<Problem> for NotLoaded {
     fn from(problem: Problem) -> Self {
         Self {
             problem,
-            unfit: false,
+            cause: Cause::Unexpected,
         }
     }
 }
@@ -158,6 +165,17 @@ impl Kernel {
     /// How system calls are followed, if probes are attached.
     pub fn attached(&self) -> Option<&Attached> {
         self.attached.as_ref()
+    }
+
+    /// How many instructions of each program the verifier went through. Linux
+    /// tells since 5.16.
+    pub fn verified(&self) -> BTreeMap<String, u32> {
+        let count = |(name, program): (&str, &aya::programs::Program)| {
+            // Those of other mechanisms are not loaded.
+            let count = program.info().ok()?.verified_instruction_count()?;
+            Some((name.to_owned(), count))
+        };
+        self.ebpf.programs().filter_map(count).collect()
     }
 
     /// The object's programs, to be logged by whoever debugs pipewatch.
@@ -364,6 +382,10 @@ fn explain_load(error: &EbpfError) -> NotLoaded {
     };
     NotLoaded {
         problem,
-        unfit: forbidden,
+        cause: if forbidden {
+            Cause::Privileges
+        } else {
+            Cause::Unexpected
+        },
     }
 }

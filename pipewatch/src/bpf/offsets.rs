@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io};
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS};
 
-use super::NotLoaded;
+use super::{Cause, NotLoaded};
 use crate::problem::Problem;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -42,6 +42,11 @@ pub(super) struct Layout {
 
 /// Looks everything up in the running kernel's type information.
 pub(super) fn of_running_kernel() -> Result<Layout, NotLoaded> {
+    resolve(&types_of_running_kernel()?)
+}
+
+/// What the running kernel tells of its types.
+pub(super) fn types_of_running_kernel() -> Result<TypeInformation, NotLoaded> {
     let bytes = fs::read(BTF).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound {
             "pipewatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (the kernels of the large \
@@ -49,12 +54,25 @@ pub(super) fn of_running_kernel() -> Result<Layout, NotLoaded> {
         } else {
             "the file must be readable; is /sys mounted in this container?"
         };
-        Problem::new(
-            format!("cannot read the kernel's type information (BTF) {BTF}: {error}"),
-            hint,
-        )
+        NotLoaded {
+            problem: Problem::new(
+                format!("cannot read the kernel's type information (BTF) {BTF}: {error}"),
+                format!("{hint}; --backend procfs does without"),
+            ),
+            cause: Cause::NoTypes,
+        }
     })?;
-    resolve(bytes)
+    parse(bytes)
+}
+
+pub(super) fn parse(bytes: Vec<u8>) -> Result<TypeInformation, NotLoaded> {
+    TypeInformation::new(&Bytes(bytes)).map_err(|error| {
+        let problem = Problem::new(
+            format!("cannot understand the kernel's type information {BTF}: {error:?}"),
+            "report this with the output of `uname -a`",
+        );
+        problem.into()
+    })
 }
 
 /// What came last of that which the programs cannot do without: 5.8,
@@ -68,20 +86,14 @@ const TYPED_REGISTERS: &str = "bpf_task_pt_regs";
 /// so on every kernel that does not tell them by type.
 const THREAD_SIZE: usize = 16 << 10;
 
-fn resolve(bytes: Vec<u8>) -> Result<Layout, NotLoaded> {
-    let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| {
-        Problem::new(
-            format!("cannot understand the kernel's type information {BTF}: {error:?}"),
-            "report this with the output of `uname -a`",
-        )
-    })?;
+fn resolve(types: &TypeInformation) -> Result<Layout, NotLoaded> {
     if types.id_of(NEWEST_HELPER).is_none() {
         return Err(NotLoaded {
             problem: Problem::new(
                 format!("this kernel is too old for the probes (it has no {NEWEST_HELPER})"),
                 "they need Linux 5.8 or later; --backend procfs does without",
             ),
-            unfit: true,
+            cause: Cause::TooOld,
         });
     }
     let mut structures: BTreeMap<&str, u32> = BTreeMap::new();
@@ -145,7 +157,7 @@ mod tests {
             vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0],
             vec![0; 4096],
         ] {
-            let NotLoaded { problem, .. } = resolve(bytes).expect_err("garbage is no BTF");
+            let NotLoaded { problem, .. } = parse(bytes).err().expect("garbage is no BTF");
             assert!(problem.message.contains("cannot understand"), "{problem}");
         }
     }

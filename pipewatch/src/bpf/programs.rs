@@ -1,15 +1,11 @@
 //! Every program of the object, what it hangs on, and what it is for.
 
-use std::io;
-
 use aya::{
     Btf, Ebpf,
-    programs::{
-        BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, kprobe::KProbeError,
-    },
+    programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint},
 };
 
-use super::tracefs::with_tracefs;
+use super::{Cause, NotLoaded, tracefs::with_tracefs};
 use crate::problem::{Problem, chain};
 
 /// How a system call is followed.
@@ -72,7 +68,18 @@ pub struct Program {
     pub reports: &'static str,
     /// Not every architecture or kernel has the call.
     pub optional: bool,
+    /// The arguments that the program relies on, as C declares them, from the
+    /// first one on; of a call's function there are no others. An iterator is
+    /// given them in a structure, as many machine words as there are.
+    pub given: &'static [&'static str],
+    /// The first kernel that has the hook in this form.
+    pub since: Release,
+    /// The last one; `None` if it is in the newest that was tried (7.3).
+    pub until: Option<Release>,
 }
+
+/// A kernel: the first two numbers of its version.
+pub type Release = (u32, u32);
 
 impl Program {
     /// Its name in the object, by one mechanism if it is of a system call.
@@ -90,17 +97,40 @@ impl Program {
     }
 }
 
+impl Program {
+    const fn given(mut self, arguments: &'static [&'static str]) -> Self {
+        self.given = arguments;
+        self
+    }
+
+    const fn since(mut self, release: Release) -> Self {
+        self.since = release;
+        self
+    }
+}
+
+/// Programs at typed tracepoints came with Linux 5.5.
 const fn program(name: &'static str, hook: Hook, reports: &'static str) -> Program {
     Program {
         name,
         hook,
         reports,
         optional: false,
+        given: &[],
+        since: (5, 5),
+        until: None,
     }
 }
 
+const TASK: &str = "struct task_struct *";
+const META: &str = "struct bpf_iter_meta *";
+
+/// Since Linux 4.19 on all architectures, the functions of system calls take
+/// the saved registers and nothing else.
 const fn call(hook: Hook, reports: &'static str) -> Program {
     program("", hook, reports)
+        .given(&["struct pt_regs *"])
+        .since((4, 19))
 }
 
 /// Newer architectures lack these calls.
@@ -117,28 +147,33 @@ pub const PROGRAMS: &[Program] = &[
         "process_fork",
         Hook::Typed("sched_process_fork"),
         "which ends a fork hands on",
-    ),
+    )
+    .given(&[TASK, TASK]),
     program(
         "process_exec",
         Hook::Typed("sched_process_exec"),
         "which ends an exec keeps",
-    ),
+    )
+    .given(&[TASK, "pid_t"]),
     program(
         "process_exit",
         Hook::Typed("sched_process_exit"),
         "processes that end",
-    ),
+    )
+    .given(&[TASK]),
     program(
         "switch",
         Hook::Typed("sched_switch"),
         "reads that go to sleep",
-    ),
-    program("waking", Hook::Typed("sched_waking"), "how a hang ends"),
+    )
+    // 5.18 alone has another one, `prev_state`, before `prev`.
+    .given(&["bool", TASK]),
+    program("waking", Hook::Typed("sched_waking"), "how a hang ends").given(&[TASK]),
     call(Hook::Enter("close"), "closed descriptors"),
     call(Hook::Exit("pipe2"), "pipes made by pipe2"),
     old_call(Hook::Exit("pipe"), "pipes made by pipe"),
     call(Hook::Exit("socketpair"), "pairs of sockets"),
-    call(Hook::Exit("close_range"), "closed ranges"),
+    call(Hook::Exit("close_range"), "closed ranges").since((5, 9)),
     old_call(Hook::Enter("dup2"), "descriptors replaced by dup2"),
     old_call(Hook::Exit("dup2"), "duplicates by dup2"),
     call(Hook::Enter("dup3"), "descriptors replaced by dup3"),
@@ -150,12 +185,16 @@ pub const PROGRAMS: &[Program] = &[
         "iter_tasks",
         Hook::Iterator("task"),
         "who sleeps in a read now",
-    ),
+    )
+    .given(&[META, TASK])
+    .since((5, 8)),
     program(
         "iter_ends",
         Hook::Iterator("task_file"),
         "who holds which pipe end now",
-    ),
+    )
+    .given(&[META, TASK, "u32", "struct file *"])
+    .since((5, 8)),
 ];
 
 /// How system calls are followed, and why not better.
@@ -168,12 +207,12 @@ pub struct Attached {
 }
 
 /// Loads the iterators.
-pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), Problem> {
+pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), NotLoaded> {
     for program in PROGRAMS {
         if let Hook::Iterator(kind) = program.hook {
             typed::<Iter>(ebpf, program.name)
                 .and_then(|iter| iter.load(kind, btf))
-                .map_err(|error| explain(program, None, &error).problem)?;
+                .map_err(|error| explain(program, None, &error).refused)?;
         }
     }
     Ok(())
@@ -185,28 +224,40 @@ pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,
     mechanisms: &[Mechanism],
-) -> Result<Attached, Problem> {
+) -> Result<Attached, NotLoaded> {
     let mut calls = Vec::new();
     for program in PROGRAMS {
         match program.hook {
             Hook::Typed(name) => attach_typed(ebpf, btf, program, name)
-                .map_err(|error| explain(program, None, &error).problem)?,
+                .map_err(|error| explain(program, None, &error).refused)?,
             Hook::Enter(_) | Hook::Exit(_) => calls.push(program),
             Hook::Iterator(_) => {}
         }
     }
+    follow(calls, mechanisms, |mechanism, tried| {
+        let mut attached = || attach_calls(ebpf, btf, mechanism, tried);
+        if mechanism == Mechanism::Tracepoint && !tried.is_empty() {
+            with_tracefs(attached)
+        } else {
+            Ok(attached())
+        }
+    })
+}
+
+/// Follows each call by the first of `mechanisms` that works for it, as told by
+/// `attach`, which is asked for a mechanism and what is left to be followed.
+fn follow<'a>(
+    calls: Vec<&'a Program>,
+    mechanisms: &[Mechanism],
+    mut attach: impl FnMut(Mechanism, &[(&'a Program, Option<Failure>)]) -> Result<Tried, Problem>,
+) -> Result<Attached, NotLoaded> {
     let mut best = None;
     let mut fallbacks = Vec::new();
     let mut left: Vec<(&Program, Option<Failure>)> =
         calls.into_iter().map(|program| (program, None)).collect();
     for &mechanism in mechanisms {
         let tried = std::mem::take(&mut left);
-        let attached = |ebpf: &mut Ebpf| attach_calls(ebpf, btf, mechanism, &tried);
-        let failures = if mechanism == Mechanism::Tracepoint && !tried.is_empty() {
-            with_tracefs(|| attached(ebpf))?
-        } else {
-            attached(ebpf)
-        };
+        let failures = attach(mechanism, &tried)?;
         for ((program, before), failure) in tried.into_iter().zip(failures) {
             let call = program.hook.name();
             match (best, failure) {
@@ -232,13 +283,17 @@ pub(super) fn attach(
             mechanism,
             fallbacks,
         }),
-        (_, Some(failure)) => Err(failure.problem),
+        (_, Some(failure)) => Err(failure.refused),
         (None, None) => Err(Problem::new(
             "no way to follow system calls is left",
             "report this as a bug",
-        )),
+        )
+        .into()),
     }
 }
+
+/// What became of each program; nothing is known of those that were not tried.
+type Tried = Vec<Result<(), Option<Failure>>>;
 
 /// Attaches the programs of system calls by one mechanism. What became of each;
 /// if the first fails, the others are not tried.
@@ -247,7 +302,7 @@ fn attach_calls(
     btf: &Btf,
     mechanism: Mechanism,
     programs: &[(&Program, Option<Failure>)],
-) -> Vec<Result<(), Option<Failure>>> {
+) -> Tried {
     let mut works = true;
     let attach = |(program, _): &(&Program, Option<Failure>)| {
         if !works {
@@ -315,7 +370,7 @@ fn attach_call(
 }
 
 /// How x86_64 kernels name the function of a system call.
-const SYSCALL: &str = "__x64_sys_";
+pub(super) const SYSCALL: &str = "__x64_sys_";
 
 /// The program as the type its section says it has.
 pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
@@ -332,7 +387,7 @@ where
 /// Why a program is not attached.
 struct Failure {
     reason: String,
-    problem: Problem,
+    refused: NotLoaded,
 }
 
 /// How the lines begin that the verifier's log ends with.
@@ -343,19 +398,6 @@ const ACCOUNTS: [&str; 5] = [
     "subprog",
     "Verification failed",
 ];
-
-/// Why a mechanism does not work, if that is well known.
-fn briefly(error: &ProgramError) -> Option<&'static str> {
-    if let ProgramError::LoadError { io_error, .. } = error {
-        let refused = io_error.kind() == io::ErrorKind::PermissionDenied;
-        return refused.then_some("not permitted");
-    }
-    if let ProgramError::KProbeError(KProbeError::FileError { io_error, .. }) = error {
-        let absent = io_error.kind() == io::ErrorKind::NotFound;
-        return absent.then_some("not in this kernel");
-    }
-    None
-}
 
 fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError) -> Failure {
     let name = program.hook.name();
@@ -393,9 +435,18 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
             "the kernel may lack this; `pipewatch doctor` tells what works here",
         )
     };
+    let cause = Cause::of(error);
+    let problem = match (cause, cause.words()) {
+        // Whatever the program is.
+        (Cause::Lockdown, Some(words)) => Problem::new(
+            words,
+            "the boot option lockdown=integrity permits it; --backend procfs does without",
+        ),
+        _ => Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
+    };
     Failure {
-        problem: Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
-        reason: briefly(error).map_or(reason, str::to_owned),
+        reason: cause.words().map_or(reason, str::to_owned),
+        refused: NotLoaded { problem, cause },
     }
 }
 
@@ -413,5 +464,88 @@ mod tests {
             |program: &'static Program| Mechanism::ALL.map(|mechanism| program.name_by(mechanism));
         let told: BTreeSet<String> = PROGRAMS.iter().flat_map(by).collect();
         assert_eq!(has, told);
+    }
+
+    fn failed(cause: Cause) -> Failure {
+        let refused = NotLoaded {
+            problem: Problem::new("cannot attach", "a hint"),
+            cause,
+        };
+        let reason = cause.words().unwrap_or("the verifier's words").to_owned();
+        Failure { reason, refused }
+    }
+
+    /// Follows all calls where `answer` is what became of each.
+    fn on_a_host(
+        answer: impl Fn(Mechanism, &'static str) -> Option<Cause>,
+    ) -> Result<Attached, NotLoaded> {
+        let is_call = |program: &&Program| matches!(program.hook, Hook::Enter(_) | Hook::Exit(_));
+        let calls = PROGRAMS.iter().filter(is_call).collect();
+        follow(calls, &Mechanism::ALL, |mechanism, tried| {
+            let outcome = |(program, _): &(&'static Program, Option<Failure>)| {
+                let cause = answer(mechanism, program.hook.name());
+                cause.map_or(Ok(()), |cause| Err(Some(failed(cause))))
+            };
+            Ok(tried.iter().map(outcome).collect())
+        })
+    }
+
+    #[test]
+    fn the_best_mechanism_that_attaches_is_used() {
+        let attached = on_a_host(|_, _| None).expect("all of them work");
+        assert_eq!(attached.mechanism, Mechanism::Fentry);
+        assert_eq!(attached.fallbacks, [""; 0]);
+    }
+
+    #[test]
+    fn arm64_before_6_4_loads_fentry_and_cannot_attach_it() {
+        let attached = on_a_host(|mechanism, call| match (mechanism, call) {
+            // It never had these calls.
+            (_, "pipe" | "dup2") => Some(Cause::Absent),
+            (Mechanism::Fentry, _) => Some(Cause::Unsupported),
+            _ => None,
+        });
+        let attached = attached.expect("kprobes");
+        assert_eq!(attached.mechanism, Mechanism::Kprobe);
+        let why = "fentry does not work here (not supported: this kernel takes the program, and \
+                   cannot attach it)";
+        assert_eq!(attached.fallbacks, [why]);
+    }
+
+    #[test]
+    fn a_host_may_have_neither_fentry_nor_kprobes() {
+        let attached = on_a_host(|mechanism, _| match mechanism {
+            Mechanism::Fentry => Some(Cause::Forbidden),
+            Mechanism::Kprobe => Some(Cause::Absent),
+            Mechanism::Tracepoint => None,
+        });
+        let attached = attached.expect("tracepoints");
+        assert_eq!(attached.mechanism, Mechanism::Tracepoint);
+        let why = [
+            "fentry does not work here (not permitted: this kernel takes no program of this kind)",
+            "kprobe does not work here (not in this kernel)",
+        ];
+        assert_eq!(attached.fallbacks, why);
+    }
+
+    #[test]
+    fn one_call_may_be_followed_in_a_lesser_way() {
+        let attached = on_a_host(|mechanism, call| {
+            (mechanism == Mechanism::Fentry && call == "dup3").then_some(Cause::Unexpected)
+        });
+        let attached = attached.expect("fentry");
+        assert_eq!(attached.mechanism, Mechanism::Fentry);
+        let why = "dup3 is followed by kprobe: the verifier's words";
+        // At its beginning and at its return.
+        assert_eq!(attached.fallbacks, [why, why]);
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_followed_is_a_complaint() {
+        let refused = on_a_host(|_, call| (call == "close_range").then_some(Cause::Absent));
+        assert_eq!(
+            refused.map_err(|refused| refused.cause).err(),
+            Some(Cause::Absent)
+        );
     }
 }
