@@ -2,6 +2,7 @@
 
 mod attach;
 mod command;
+mod doctor;
 mod end;
 mod expect;
 mod hang;

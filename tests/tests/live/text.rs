@@ -17,14 +17,6 @@ fn the_demo_shows_a_hang_that_comes_and_goes() {
 }
 
 #[test]
-fn the_doctor_finds_nothing_missing() {
-    require_root();
-    let output = Program::run(pipewatch(&["doctor"]));
-    assert_eq!(output.code, 0, "{output:?}");
-    assert!(!output.stdout.contains("MISSING"), "{}", output.stdout);
-}
-
-#[test]
 fn a_narrow_terminal_is_enough() {
     require_root();
     let mut command = pipewatch_running(&["--exit-on-hang"], &scenario(&["fork-race", "--now"]));

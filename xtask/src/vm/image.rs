@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::archive;
 use super::log::{BEGIN, DOCTOR, END, SKIP};
 use super::programs::Programs;
-use super::suite::Run;
+use super::suite::{DOCTORS, Run};
 use crate::workspace::Workspace;
 
 /// Where the programs lie.
@@ -95,9 +95,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// How many tests there are.
-    pub fn tests(&self) -> usize {
-        self.runs.iter().map(|run| run.tests.len()).sum()
+    /// How many tests, and questions to the doctor, there are.
+    pub fn commands(&self) -> usize {
+        let tests: usize = self.runs.iter().map(|run| run.tests.len()).sum();
+        tests + if self.doctor { DOCTORS.len() } else { 0 }
     }
 }
 
@@ -119,10 +120,10 @@ fn script(job: &Job) -> String {
          export PIPEWATCH_TEST_SLOWNESS={}\n",
         job.slowness
     );
-    if job.doctor {
+    for (name, how) in DOCTORS.iter().filter(|_| job.doctor) {
         script += &format!(
-            "echo {BEGIN} {DOCTOR}\n\
-             timeout -k 5 {TEST_SECONDS} ./pipewatch doctor --format json\n\
+            "echo {BEGIN} {DOCTOR}{name}\n\
+             timeout -k 5 {TEST_SECONDS} sh -c '{how}' './pipewatch doctor --format json'\n\
              echo \"{END} $?\"\n"
         );
     }

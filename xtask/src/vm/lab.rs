@@ -15,7 +15,8 @@ use super::image::{Image, Job};
 use super::kernels::Kernel;
 use super::log::Log;
 use super::matrix::Cell;
-use super::suite;
+use super::record::Record;
+use super::suite::{self, DOCTOR};
 
 /// What all guests share.
 pub struct Lab<'a> {
@@ -25,6 +26,8 @@ pub struct Lab<'a> {
     pub accel: Accel,
     /// The folder that keeps what they print.
     pub logs: PathBuf,
+    /// The folder of what is recorded of each kernel.
+    records: PathBuf,
 }
 
 /// One cell to be filled.
@@ -36,7 +39,13 @@ struct Task<'a> {
 
 impl<'a> Lab<'a> {
     /// Makes the folder, and finds out what these kernels can run on.
-    pub fn open(arch: &'a Arch, image: Image, kernels: &[Kernel], logs: PathBuf) -> Result<Self> {
+    pub fn open(
+        arch: &'a Arch,
+        image: Image,
+        kernels: &[Kernel],
+        logs: PathBuf,
+        records: PathBuf,
+    ) -> Result<Self> {
         let kernel = kernels.first().context("no kernel was named")?;
         let accel = Accel::find(arch, &kernel.image)?;
         fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
@@ -46,11 +55,11 @@ impl<'a> Lab<'a> {
             image,
             accel,
             logs,
+            records,
         })
     }
 
-    /// Runs each kernel with each backend; the doctor is asked once for each
-    /// kernel.
+    /// Runs each kernel with each backend.
     pub fn fill(
         &self,
         kernels: &[Kernel],
@@ -63,7 +72,7 @@ impl<'a> Lab<'a> {
             for backend in backends {
                 let job = Job {
                     slowness: self.accel.slowness(),
-                    doctor: Some(backend) == backends.first(),
+                    doctor: *backend == DOCTOR,
                     runs: suite::runs(backend, tests, options.ci)?,
                 };
                 tasks.push(Task {
@@ -79,7 +88,7 @@ impl<'a> Lab<'a> {
         let cells = Mutex::new(Vec::new());
         let work = || -> Result<()> {
             while let Some(task) = next() {
-                let cell = self.run(&task)?;
+                let cell = self.run(&task, options.bless)?;
                 let mut cells = cells.lock().map_err(|_| died())?;
                 eprintln!(
                     "vm: {}/{count} {} {}: {} ({} s)",
@@ -103,7 +112,7 @@ impl<'a> Lab<'a> {
     }
 
     /// Runs a guest, once more if it is the guest that failed.
-    fn run(&self, task: &Task) -> Result<Cell> {
+    fn run(&self, task: &Task, bless: bool) -> Result<Cell> {
         let begin = Instant::now();
         let Task {
             kernel, backend, ..
@@ -114,10 +123,20 @@ impl<'a> Lab<'a> {
             eprintln!("vm: {name}: {fault}; once more");
             log = self.boot(task, &format!("{name}-again"))?;
         }
+        let mut differences = Vec::new();
+        if task.job.doctor && log.fault.is_none() {
+            let name = format!("{}-{}", self.arch.debian, kernel.series);
+            let record = Record::of(&log.doctor, self.records.join(name))?;
+            if bless {
+                record.write()?;
+            }
+            differences = record.differences()?;
+        }
         Ok(Cell {
             series: kernel.series.clone(),
             backend,
             log,
+            differences,
             took: begin.elapsed(),
         })
     }
@@ -129,13 +148,8 @@ impl<'a> Lab<'a> {
         let kernel = &task.kernel.image;
         guest::run(self.arch, self.accel, kernel, image.path(), &path)?;
         let printed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let log = Log::read(&String::from_utf8_lossy(&printed), task.job.tests());
-        if task.job.doctor {
-            let doctor = log.doctor.join("\n") + "\n";
-            let path = self.logs.join(format!("{}.doctor", task.kernel.series));
-            fs::write(&path, doctor).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(log)
+        let printed = String::from_utf8_lossy(&printed);
+        Ok(Log::read(&printed, task.job.commands()))
     }
 }
 

@@ -1,6 +1,10 @@
 //! What a guest has printed on its serial port.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+
+use super::suite::DOCTORS;
 
 /// Begins what a command prints, with its name.
 pub const BEGIN: &str = "@begin";
@@ -8,8 +12,8 @@ pub const BEGIN: &str = "@begin";
 pub const END: &str = "@end";
 /// Tells of a test that is not run, after too many have failed.
 pub const SKIP: &str = "@skip";
-/// The name of the command that is no test.
-pub const DOCTOR: &str = "doctor";
+/// How the names of commands begin that are no tests.
+pub const DOCTOR: &str = "doctor:";
 /// Tells the kernel's release.
 const KERNEL: &str = "@kernel ";
 /// Comes last.
@@ -22,8 +26,8 @@ const ONE_PASSED: &str = "1 passed; 0 failed;";
 pub struct Log {
     /// The kernel's release.
     pub kernel: String,
-    /// What `pipewatch doctor --format json` printed, line by line.
-    pub doctor: Vec<String>,
+    /// What the doctor found, by what it was asked as.
+    pub doctor: BTreeMap<String, Vec<Value>>,
     /// How many tests ended.
     pub ended: usize,
     /// Those that did not pass.
@@ -35,7 +39,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads a log that must tell of `expected` tests.
+    /// Reads a log that must tell of `expected` tests and answers of the doctor.
     pub fn read(text: &str, expected: usize) -> Self {
         let mut log = Self::default();
         let mut command: Option<(&str, Vec<&str>)> = None;
@@ -59,13 +63,13 @@ impl Log {
                 }
             }
         }
-        let traces = log.ended + log.skipped;
+        let traces = log.ended + log.skipped + log.doctor.len();
         let last_words = || text.lines().find(|line| line.contains("Kernel panic"));
         log.fault = match last_words() {
             Some(panic) => Some(panic.trim().to_owned()),
             None if !over => Some("the guest did not come to its end".to_owned()),
             None if traces != expected => {
-                Some(format!("{traces} of {expected} tests left a trace"))
+                Some(format!("{traces} of {expected} commands left a trace"))
             }
             None => None,
         };
@@ -73,8 +77,11 @@ impl Log {
     }
 
     fn note(&mut self, name: &str, lines: &[&str], succeeded: bool) {
-        if name == DOCTOR {
-            self.doctor = lines.iter().map(|line| line.to_string()).collect();
+        if let Some(name) = name.strip_prefix(DOCTOR) {
+            let checks = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            self.doctor.insert(name.to_owned(), checks.collect());
             return;
         }
         self.ended += 1;
@@ -85,11 +92,8 @@ impl Log {
 
     /// Which backend pipewatch would use, in the words of the doctor, if asked.
     pub fn diagnosis(&self) -> Option<String> {
-        let mut checks = self
-            .doctor
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let backend = checks.find(|check: &Value| check["check"] == "backend")?;
+        let checks = self.doctor.get(DOCTORS[0].0)?;
+        let backend = checks.iter().find(|check| check["check"] == "backend")?;
         backend["found"].as_str().map(str::to_owned)
     }
 }
@@ -100,7 +104,7 @@ mod tests {
 
     const LOG: &str = "\
         SeaBIOS\r\n@kernel 6.1.0-56-cloud-amd64\r\n\
-        @begin doctor\r\n{\"check\":\"backend\",\"ok\":true,\"found\":\"tracepoint\"}\r\n@end 0\r\n\
+        @begin doctor:root\r\n{\"check\":\"backend\",\"ok\":true,\"found\":\"tracepoint\"}\r\n@end 0\r\n\
         @begin hang::a\r\ntest result: ok. 1 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
         @begin hang::b\r\nthread 'hang::b' panicked\r\n@end 101\r\n\
         @begin hang::c\r\ntest result: ok. 0 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
@@ -108,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_test_passes_if_it_ran_and_says_so() {
-        let log = Log::read(LOG, 4);
+        let log = Log::read(LOG, 5);
         assert_eq!(log.kernel, "6.1.0-56-cloud-amd64");
         assert_eq!(log.diagnosis().as_deref(), Some("tracepoint"));
         assert_eq!((log.ended, log.skipped), (3, 1));
@@ -119,12 +123,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_a_fault_of_the_guest() {
         let fault = |text: &str, expected| Log::read(text, expected).fault.unwrap_or_default();
-        assert_eq!(fault(LOG, 5), "4 of 5 tests left a trace");
+        assert_eq!(fault(LOG, 6), "5 of 6 commands left a trace");
         let (cut, _) = LOG.split_once("@over").expect("an end");
-        assert_eq!(fault(cut, 4), "the guest did not come to its end");
+        assert_eq!(fault(cut, 5), "the guest did not come to its end");
         let panic = format!("{cut}[ 1.0] Kernel panic - not syncing: Fatal exception\r\n");
         assert_eq!(
-            fault(&panic, 4),
+            fault(&panic, 5),
             "[ 1.0] Kernel panic - not syncing: Fatal exception"
         );
         assert_eq!(fault("", 0), "the guest did not come to its end");

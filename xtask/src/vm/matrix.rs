@@ -23,6 +23,8 @@ pub struct Cell {
     pub backend: &'static str,
     /// What the guest said.
     pub log: Log,
+    /// How that differs from what is recorded.
+    pub differences: Vec<String>,
     /// How long it took, with the retry if there was one.
     pub took: Duration,
 }
@@ -30,7 +32,7 @@ pub struct Cell {
 impl Cell {
     /// Whether all that was to be shown is shown.
     pub fn passed(&self) -> bool {
-        self.log.fault.is_none() && self.log.failed.is_empty()
+        self.log.fault.is_none() && self.log.failed.is_empty() && self.differences.is_empty()
     }
 
     /// The same in words.
@@ -45,6 +47,8 @@ impl Cell {
         let tests = ended + skipped;
         match fault {
             Some(fault) => format!("infrastructure: {fault}"),
+            None if !self.differences.is_empty() => self.differences.join("; "),
+            None if !self.log.doctor.is_empty() => "as recorded".to_owned(),
             None if failed.is_empty() => format!("{ended} passed"),
             None => format!(
                 "{} of {tests} passed; failed: {}{}",
@@ -139,6 +143,7 @@ mod tests {
             series: series.into(),
             backend,
             log,
+            differences: Vec::new(),
             took: Duration::ZERO,
         }
     }

@@ -11,6 +11,7 @@ mod lab;
 mod log;
 mod matrix;
 mod programs;
+mod record;
 mod suite;
 mod userland;
 
@@ -39,12 +40,15 @@ pub struct Options {
     /// Series of kernels, as in `6.12`, or `newest`; without any, a choice of all that are
     /// maintained
     kernels: Vec<String>,
-    /// Only with this backend; repeatable
+    /// Only with this backend, or only the doctor; repeatable
     #[arg(long = "backend", value_name = "BACKEND", value_parser = clap::builder::PossibleValuesParser::new(BACKENDS))]
     backends: Vec<String>,
     /// Only what every change must pass: fewer kernels, and the essential tests
     #[arg(long, conflicts_with = "kernels")]
     ci: bool,
+    /// Record what the doctor says, and how hard the verifier works, where they are asked
+    #[arg(long)]
+    bless: bool,
     /// Run nothing: tell which kernels there are, and which tests a backend must pass
     #[arg(long)]
     list: bool,
@@ -100,7 +104,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let userland = userland::provide(&cache, options.update, &debian, arch)?;
     let image = Image::build(workspace, &folder, userland, &programs)?;
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let lab = Lab::open(arch, image, &kernels, folder.join("logs").join(&now))?;
+    let logs = folder.join("logs").join(&now);
+    let records = workspace.root.join("tests/kernels");
+    let lab = Lab::open(arch, image, &kernels, logs, records)?;
     let backends = options.backends();
     let cells = lab.fill(&kernels, &backends, &programs.tests, options)?;
 

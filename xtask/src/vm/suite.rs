@@ -1,10 +1,29 @@
-//! Which tests show what of which backend.
+//! Which tests show what of which backend, and what the doctor is asked.
 
 use anyhow::{Result, bail};
 
-/// Values of pipewatch's `--backend`, each a column of the matrix.
-pub const BACKENDS: &[&str] = &["fentry", "kprobe", "tracepoint", PROCFS];
+/// Columns of the matrix: values of pipewatch's `--backend`, and the doctor.
+pub const BACKENDS: &[&str] = &["fentry", "kprobe", "tracepoint", PROCFS, DOCTOR];
+/// The column of what `pipewatch doctor` says, which takes no test.
+pub const DOCTOR: &str = "doctor";
 const PROCFS: &str = "procfs";
+
+/// What the doctor is asked as, and how, in this order; the kernel stays locked.
+pub const DOCTORS: &[(&str, &str)] = &[
+    ("root", "exec $0"),
+    (
+        "an-ordinary-user",
+        "exec setpriv --reuid=65534 --regid=65534 --clear-groups $0",
+    ),
+    (
+        "root-without-type-information",
+        "mount -t tmpfs none /sys/kernel/btf && $0; umount /sys/kernel/btf",
+    ),
+    (
+        "root-in-lockdown",
+        "echo confidentiality > /sys/kernel/security/lockdown && exec $0",
+    ),
+];
 
 /// Tests of ordinary users, who have no choice.
 const OF_USERS: &str = "procfs::";
@@ -30,6 +49,7 @@ const WITHOUT_HISTORY: &[&str] = &[
 const ESSENTIAL: &[&str] = &[
     "attach::a_hang_that_was_there_before",
     "command::a_command_is_watched_from_its_first_instruction",
+    "doctor::the_kernel_has_what_each_hook_relies_on",
     "hang::a_child_that_keeps_its_pair",
     "hang::the_bad_case_of_the_article",
     "hang::the_race_of_two_threads",
@@ -66,7 +86,9 @@ pub fn runs(backend: &'static str, all: &[String], essential: bool) -> Result<Ve
         }
     };
     let of_users = |test: &str| test.starts_with(OF_USERS);
-    Ok(if backend == PROCFS {
+    Ok(if backend == DOCTOR {
+        Vec::new()
+    } else if backend == PROCFS {
         vec![
             run(Some(PROCFS), &|test| WITHOUT_HISTORY.contains(&test)),
             run(None, &of_users),
@@ -98,6 +120,7 @@ mod tests {
         assert!(!has(&names("fentry", true), "hang::other"));
         assert!(has(&names(PROCFS, false), "procfs::other"));
         assert!(!has(&names(PROCFS, false), "hang::other"));
+        assert_eq!(names(DOCTOR, false), [""; 0]);
         assert!(runs("fentry", &[], false).is_err());
     }
 }
