@@ -88,9 +88,9 @@ pub fn tell(probes: Result<&Attached, NotLoaded>, procfs: bool) -> Told {
             Told {
                 works: true,
                 how: match instead(refused) {
-                    Ok(why) => format!("procfs, as {why}: {lost}"),
-                    Err(problem) => {
-                        format!("procfs, if asked for, as {}: {lost}", problem.message)
+                    Ok(why) => format!("procfs: {lost}; probes do not work here ({why})"),
+                    Err(Problem { message: why, .. }) => {
+                        format!("procfs, if asked for: {lost}; probes do not work here ({why})")
                     }
                 },
                 hint: Some(hint),
@@ -139,7 +139,7 @@ mod tests {
             let Problem { message, hint } = host.problem.clone();
             let told = tell(Err(host.clone()), true);
             assert!(told.works);
-            assert_words(&told.how, &["procfs, as ", &message, LOST[0], LOST[1]]);
+            assert_words(&told.how, &["procfs: ", &message, LOST[0], LOST[1]]);
             assert_eq!(told.hint, Some(hint));
             assert_eq!(instead(host), Ok(message));
         }

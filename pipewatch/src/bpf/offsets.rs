@@ -150,6 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_kernel_without_the_helper_is_too_old() {
+        let mut bytes = vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
+        // No types, and no names but the empty one.
+        bytes.extend([0, 0, 0, 1].map(u32::to_le_bytes).as_flattened());
+        bytes.push(0);
+        let types = parse(bytes).expect("type information");
+        let NotLoaded { problem, cause } = resolve(&types).expect_err("it is too old");
+        assert_eq!(cause, Cause::TooOld);
+        assert!(problem.message.contains(NEWEST_HELPER), "{problem}");
+    }
+
+    #[test]
     fn garbage_is_an_error_and_no_panic() {
         for bytes in [
             vec![],
