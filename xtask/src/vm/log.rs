@@ -13,7 +13,7 @@ pub const END: &str = "@end";
 /// Tells of a test that is not run, after too many have failed.
 pub const SKIP: &str = "@skip";
 /// How the names of commands begin that are no tests.
-pub const DOCTOR: &str = "doctor:";
+pub const DOCTOR: &str = "doctor/";
 /// Tells the kernel's release.
 const KERNEL: &str = "@kernel ";
 /// Comes last.
@@ -104,8 +104,8 @@ mod tests {
 
     const LOG: &str = "\
         SeaBIOS\r\n@kernel 6.1.0-56-cloud-amd64\r\n\
-        @begin doctor:root\r\n{\"check\":\"backend\",\"ok\":true,\"found\":\"tracepoint\"}\r\n@end 0\r\n\
-        @begin hang::a\r\ntest result: ok. 1 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
+        @begin doctor/root\r\n{\"check\":\"backend\",\"ok\":true,\"found\":\"tracepoint\"}\r\n@end 0\r\n\
+        @begin doctor::a\r\ntest result: ok. 1 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
         @begin hang::b\r\nthread 'hang::b' panicked\r\n@end 101\r\n\
         @begin hang::c\r\ntest result: ok. 0 passed; 0 failed; 0 ignored\r\n@end 0\r\n\
         @skip hang::d\r\n@over\r\n";
