@@ -54,15 +54,14 @@ pub struct Told {
 
 /// Tells how the host would be seen, from what became of the probes, and
 /// whether `/proc` can be looked at.
-pub fn tell(probes: Result<&Attached, NotLoaded>, procfs: bool) -> Told {
+pub fn tell(probes: Result<Attached, NotLoaded>, procfs: bool) -> Told {
     let lost = LOST.join("; ");
     match probes {
-        Ok(attached) => {
-            let Attached {
-                mechanism,
-                fallbacks,
-            } = attached;
-            let parts = [format!("{}: {}", mechanism.name(), price(*mechanism))];
+        Ok(Attached {
+            mechanism,
+            fallbacks,
+        }) => {
+            let parts = [format!("{}: {}", mechanism.name(), price(mechanism))];
             Told {
                 works: true,
                 how: [&parts, fallbacks.as_slice()].concat().join("; "),
@@ -188,7 +187,7 @@ mod tests {
             mechanism: Mechanism::Tracepoint,
             fallbacks: vec!["fentry does not work here (not permitted)".into()],
         };
-        let told = tell(Ok(&attached), true);
+        let told = tell(Ok(attached), true);
         assert_words(
             &told.how,
             &["tracepoint: nothing is lost", "60 ns", "not permitted"],

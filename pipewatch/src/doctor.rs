@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io::Write};
 use serde::Serialize;
 
 use crate::{
-    bpf::{self, Kernel, Mechanism, NotLoaded, Options},
+    bpf::{self, Attached, Kernel, Mechanism, NotLoaded, Options},
     choice::{self, Told},
     clock,
     ids::Pid,
@@ -54,14 +54,19 @@ impl Check {
 /// see the host.
 pub fn examine() -> Vec<Check> {
     let mut checks = vec![kernel(), types(), lockdown(), hooks()];
-    checks.extend(Mechanism::ALL.map(by));
+    let alone = Mechanism::ALL.map(|mechanism| probes(&[mechanism]));
+    checks.extend(Mechanism::ALL.into_iter().zip(&alone).map(by));
     let proc = proc();
     let procfs = proc.is_ok();
     checks.push(match proc {
         Ok(found) => Check::new("/proc", true, found),
         Err(problem) => Check::new("/proc", false, problem.message).hinting(problem.hint),
     });
-    checks.push(backend(procfs));
+    checks.push(match alone {
+        // If the best one does everything, no other is used.
+        [Ok(best), ..] => backend(Ok(best), procfs),
+        _ => backend(probes(&Mechanism::ALL), procfs),
+    });
     checks
 }
 
@@ -108,54 +113,49 @@ fn hooks() -> Check {
 }
 
 /// One mechanism, by itself. What is to be done is told of the backend.
-fn by(mechanism: Mechanism) -> Check {
-    match probes(mechanism) {
-        Ok((found, verified)) => Check {
-            verified,
-            ..Check::new(mechanism.name(), true, found)
+fn by((mechanism, tried): (Mechanism, &Result<Probes, NotLoaded>)) -> Check {
+    let name = mechanism.name();
+    match tried {
+        Ok(probes) => Check {
+            verified: probes.verified.clone(),
+            ..Check::new(name, true, &probes.found)
         },
-        Err(refused) => {
-            let words = refused.cause.words().map(str::to_owned);
-            let found = words.unwrap_or(refused.problem.message);
-            Check::new(mechanism.name(), false, found)
+        Err(NotLoaded { problem, cause }) => {
+            Check::new(name, false, cause.words().unwrap_or(&problem.message))
         }
     }
 }
 
-/// How the host would be seen, found out by attaching everything.
-fn backend(procfs: bool) -> Check {
-    let loaded = Kernel::load(options(), &Mechanism::ALL);
-    let attached = match &loaded {
-        Ok(kernel) => kernel
-            .attached()
-            .ok_or_else(|| Problem::new("nothing was attached", "report this as a bug").into()),
-        Err(refused) => Err(refused.clone()),
-    };
-    let Told { works, how, hint } = choice::tell(attached, procfs);
+/// How the host would be seen.
+fn backend(tried: Result<Probes, NotLoaded>, procfs: bool) -> Check {
+    let Told { works, how, hint } = choice::tell(tried.map(|probes| probes.attached), procfs);
     Check {
         hint,
         ..Check::new("backend", works, how)
     }
 }
 
-/// What probes are tried with.
-fn options() -> Options {
-    Options {
+/// Probes that work.
+struct Probes {
+    attached: Attached,
+    found: String,
+    /// What each program was to the verifier.
+    verified: BTreeMap<String, u32>,
+}
+
+/// Attaches everything and causes an event, which must arrive: a program that
+/// is attached does not have to fire.
+fn probes(mechanisms: &[Mechanism]) -> Result<Probes, NotLoaded> {
+    let own = Pid(std::process::id());
+    let options = Options {
         all: false,
-        own: Pid(std::process::id()),
+        own,
         stacks: false,
         probes: true,
         buffer: 1 << 16,
         verbose: false,
-    }
-}
-
-/// Attaches everything and causes an event, which must arrive: a program that
-/// is attached does not have to fire. Tells what each program was to the verifier.
-fn probes(mechanism: Mechanism) -> Result<(String, BTreeMap<String, u32>), NotLoaded> {
-    let options = options();
-    let own = options.own;
-    let mut kernel = Kernel::load(options, &[mechanism])?;
+    };
+    let mut kernel = Kernel::load(options, mechanisms)?;
     kernel.watch(own, 0)?;
     let made = rustix::pipe::pipe();
     kernel.unwatch(own);
@@ -180,9 +180,12 @@ fn probes(mechanism: Mechanism) -> Result<(String, BTreeMap<String, u32>), NotLo
         return Err(silent("this process runs").into());
     }
     let init_shown = tasks.iter().any(|row| row.actor.process.pid == Pid(1));
+    let attached = kernel.attached().cloned();
+    let attached =
+        attached.ok_or_else(|| Problem::new("no probes were asked for", "report this as a bug"))?;
     let found = format!(
         "attaches and reports; {}; {} threads seen{}",
-        choice::price(mechanism),
+        choice::price(attached.mechanism),
         tasks.len(),
         if init_shown {
             ""
@@ -190,7 +193,11 @@ fn probes(mechanism: Mechanism) -> Result<(String, BTreeMap<String, u32>), NotLo
             ", process 1 is hidden"
         },
     );
-    Ok((found, kernel.verified()))
+    Ok(Probes {
+        attached,
+        found,
+        verified: kernel.verified(),
+    })
 }
 
 /// Looks at every process.

@@ -198,7 +198,7 @@ pub const PROGRAMS: &[Program] = &[
 ];
 
 /// How system calls are followed, and why not better.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attached {
     /// The best mechanism that works here.
     pub mechanism: Mechanism,
