@@ -125,8 +125,8 @@ mod tests {
             ),
             refused(
                 Cause::TooOld,
-                "this kernel is too old for the probes (it has no bpf_loop)",
-                "they need Linux 5.17 or later",
+                "this kernel is too old for the probes (it has no bpf_ringbuf_output)",
+                "they need Linux 5.8 or later",
             ),
             refused(
                 Cause::Lockdown,
