@@ -22,6 +22,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 pub use self::programs::{Attached, Hook, Mechanism, PROGRAMS, Program};
 use crate::{
+    arch,
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
     ids::{Pid, StackId, TableId},
@@ -126,6 +127,7 @@ impl Kernel {
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
             .override_global("WITH_STACKS", &flag(options.stacks), true)
+            .override_global("RETURNS_IN_FIRST", &flag(arch::RETURNS_IN_FIRST), true)
             .override_global("WAKE_BYTES", &(options.buffer / 16), true)
             .override_global("VERBOSE", &flag(options.verbose), true)
             .load(OBJECT)

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS};
+use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS, Field};
 
 use super::NotLoaded;
-use crate::problem::Problem;
+use crate::{arch, problem::Problem};
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -28,7 +28,17 @@ impl Readable for Bytes {
     }
 }
 
-/// Offsets of all `FIELDS` in the running kernel.
+/// All members and registers, in the order of their indexes.
+fn fields() -> impl Iterator<Item = Field> {
+    let registers = arch::REGISTERS.map(|path| Field {
+        structure: "pt_regs",
+        path,
+        optional: false,
+    });
+    FIELDS.iter().copied().chain(registers)
+}
+
+/// Offsets of all `fields` in the running kernel.
 pub(super) fn of_running_kernel() -> Result<[u32; COUNT], NotLoaded> {
     let bytes = fs::read(BTF).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound {
@@ -70,12 +80,12 @@ fn resolve(bytes: Vec<u8>) -> Result<[u32; COUNT], NotLoaded> {
         matches!(variant, TypeVariant::Struct(_)).then_some(*id)
     }) {
         let name = types.name_of(id).unwrap_or_default();
-        if let Some(field) = FIELDS.iter().find(|field| field.structure == name) {
+        if let Some(field) = fields().find(|field| field.structure == name) {
             structures.entry(field.structure).or_insert(id);
         }
     }
     let mut offsets = [ABSENT; COUNT];
-    for (field, offset) in FIELDS.iter().zip(&mut offsets) {
+    for (field, offset) in fields().zip(&mut offsets) {
         let found = structures
             .get(field.structure)
             .copied()

@@ -10,7 +10,10 @@ use aya::{
 };
 
 use super::tracefs::with_tracefs;
-use crate::problem::{Problem, chain};
+use crate::{
+    arch,
+    problem::{Problem, chain},
+};
 
 /// How a system call is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,7 +288,7 @@ fn attach_call(
     let call = program.hook.name();
     let returns = matches!(program.hook, Hook::Exit(_));
     let function = match (mechanism, returns) {
-        (Mechanism::Fentry | Mechanism::Kprobe, _) => format!("{SYSCALL}{call}"),
+        (Mechanism::Fentry | Mechanism::Kprobe, _) => format!("{}{call}", arch::FUNCTION),
         (Mechanism::Tracepoint, false) => format!("sys_enter_{call}"),
         (Mechanism::Tracepoint, true) => format!("sys_exit_{call}"),
     };
@@ -314,9 +317,6 @@ fn attach_call(
     }
 }
 
-/// How x86_64 kernels name the function of a system call.
-const SYSCALL: &str = "__x64_sys_";
-
 /// The program as the type its section says it has.
 pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
 where
@@ -344,11 +344,25 @@ const ACCOUNTS: [&str; 5] = [
     "Verification failed",
 ];
 
-/// Why a mechanism does not work, if that is well known.
+/// Errno 524 of `include/linux/errno.h`, which has no name in user space: where
+/// ftrace cannot call directly, nothing can be attached by type (arm64 before 6.4).
+const ENOTSUPP: i32 = 524;
+
+/// Why a mechanism is not to be had, if that is well known.
 fn briefly(error: &ProgramError) -> Option<&'static str> {
-    if let ProgramError::LoadError { io_error, .. } = error {
-        let refused = io_error.kind() == io::ErrorKind::PermissionDenied;
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
+        // The verifier, which says so too, gives its reasons.
+        let refused = io_error.raw_os_error() == Some(libc::EPERM)
+            && verifier_log.to_string().trim().is_empty();
         return refused.then_some("not permitted");
+    }
+    if let ProgramError::SyscallError(error) = error {
+        let unsupported = error.io_error.raw_os_error() == Some(ENOTSUPP);
+        return unsupported.then_some("not supported by this kernel (errno 524)");
     }
     if let ProgramError::KProbeError(KProbeError::FileError { io_error, .. }) = error {
         let absent = io_error.kind() == io::ErrorKind::NotFound;
@@ -393,9 +407,17 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
             "the kernel may lack this; `pipewatch doctor` tells what works here",
         )
     };
+    let brief = briefly(error);
+    let problem = match (mechanism, brief) {
+        (Some(mechanism), Some(brief)) if name == FIRST_CALL => Problem::new(
+            format!("{} is not to be had here: {brief}", mechanism.name()),
+            "leave out --backend, and the best one that works is used; `pipewatch doctor` tells which",
+        ),
+        _ => Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
+    };
     Failure {
-        problem: Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
-        reason: briefly(error).map_or(reason, str::to_owned),
+        problem,
+        reason: brief.map_or(reason, str::to_owned),
     }
 }
 
