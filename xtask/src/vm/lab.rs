@@ -9,64 +9,59 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 
 use super::Options;
-use super::arch::Arch;
-use super::guest::{self, Accel};
-use super::image::{Image, Job};
+use super::guest;
+use super::image::Job;
 use super::kernels::Kernel;
 use super::log::Log;
 use super::matrix::Cell;
+use super::site::Site;
 use super::suite;
 
-/// What all guests share.
+/// Where they stand.
 pub struct Lab<'a> {
-    arch: &'a Arch,
-    image: Image,
-    /// What runs their instructions.
-    pub accel: Accel,
+    sites: &'a [Site],
     /// The folder that keeps what they print.
     pub logs: PathBuf,
 }
 
 /// One cell to be filled.
 struct Task<'a> {
+    site: &'a Site,
     kernel: &'a Kernel,
     backend: &'static str,
     job: Job,
 }
 
 impl<'a> Lab<'a> {
-    /// Makes the folder, and finds out what these kernels can run on.
-    pub fn open(arch: &'a Arch, image: Image, kernels: &[Kernel], logs: PathBuf) -> Result<Self> {
-        let kernel = kernels.first().context("no kernel was named")?;
-        let accel = Accel::find(arch, &kernel.image)?;
+    /// Makes the folder.
+    pub fn open(sites: &'a [Site], logs: PathBuf) -> Result<Self> {
         fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         eprintln!("vm: what the guests print is in {}", logs.display());
-        Ok(Self {
-            arch,
-            image,
-            accel,
-            logs,
-        })
+        Ok(Self { sites, logs })
     }
 
     /// Runs each kernel with each backend; the doctor is asked once for each
     /// kernel.
     pub fn fill(
         &self,
-        kernels: &[Kernel],
         backends: &[&'static str],
         tests: &[String],
         options: &Options,
     ) -> Result<Vec<Cell>> {
         let mut tasks = Vec::new();
-        for kernel in kernels {
+        let kernels = self
+            .sites
+            .iter()
+            .flat_map(|site| site.kernels.iter().map(move |kernel| (site, kernel)));
+        for (site, kernel) in kernels {
             for backend in backends {
                 let job = Job {
-                    slowness: self.accel.slowness(),
+                    slowness: site.accel.slowness(),
                     doctor: Some(backend) == backends.first(),
                     runs: suite::runs(backend, tests, options.ci)?,
                 };
                 tasks.push(Task {
+                    site,
                     kernel,
                     backend,
                     job,
@@ -108,15 +103,16 @@ impl<'a> Lab<'a> {
         let Task {
             kernel, backend, ..
         } = task;
-        let name = format!("{}-{backend}", kernel.series);
+        let name = format!("{}-{backend}", kernel.name);
         let mut log = self.boot(task, &name)?;
         if let Some(fault) = &log.fault {
             eprintln!("vm: {name}: {fault}; once more");
             log = self.boot(task, &format!("{name}-again"))?;
         }
         Ok(Cell {
-            series: kernel.series.clone(),
+            kernel: kernel.name.clone(),
             backend,
+            may_be_absent: suite::is_absent(&kernel.name, backend),
             log,
             took: begin.elapsed(),
         })
@@ -124,15 +120,16 @@ impl<'a> Lab<'a> {
 
     fn boot(&self, task: &Task, name: &str) -> Result<Log> {
         let image = tempfile::NamedTempFile::new().context("cannot make a file")?;
-        self.image.write(image.path(), &task.job)?;
+        task.site.image.write(image.path(), &task.job)?;
         let path = self.logs.join(format!("{name}.log"));
         let kernel = &task.kernel.image;
-        guest::run(self.arch, self.accel, kernel, image.path(), &path)?;
+        let Site { arch, accel, .. } = task.site;
+        guest::run(arch, *accel, kernel, image.path(), &path)?;
         let printed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let log = Log::read(&String::from_utf8_lossy(&printed), task.job.tests());
         if task.job.doctor {
             let doctor = log.doctor.join("\n") + "\n";
-            let path = self.logs.join(format!("{}.doctor", task.kernel.series));
+            let path = self.logs.join(format!("{}.doctor", task.kernel.name));
             fs::write(&path, doctor).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(log)
