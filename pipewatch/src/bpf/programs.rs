@@ -362,7 +362,7 @@ fn briefly(error: &ProgramError) -> Option<&'static str> {
     }
     if let ProgramError::SyscallError(error) = error {
         let unsupported = error.io_error.raw_os_error() == Some(ENOTSUPP);
-        return unsupported.then_some("not supported by this kernel (errno 524)");
+        return unsupported.then_some("not supported by this kernel, errno 524");
     }
     if let ProgramError::KProbeError(KProbeError::FileError { io_error, .. }) = error {
         let absent = io_error.kind() == io::ErrorKind::NotFound;
@@ -425,7 +425,72 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
 mod tests {
     use std::collections::BTreeSet;
 
+    use aya::sys::SyscallError;
+    use aya_obj::VerifierLog;
+
     use super::*;
+
+    /// What comes of the probe on close, by each of these kernels' answers.
+    #[test]
+    fn what_is_not_to_be_had_is_told_from_what_does_not_work() {
+        let load = |errno, log: &str| ProgramError::LoadError {
+            io_error: io::Error::from_raw_os_error(errno),
+            verifier_log: VerifierLog::new(log.to_owned()),
+        };
+        let attach = |errno| {
+            ProgramError::SyscallError(SyscallError {
+                call: "bpf_link_create",
+                io_error: io::Error::from_raw_os_error(errno),
+            })
+        };
+        let file = |errno| {
+            ProgramError::KProbeError(KProbeError::FileError {
+                filename: "/sys/bus/event_source/devices/kprobe/type".into(),
+                io_error: io::Error::from_raw_os_error(errno),
+            })
+        };
+        let close = call(Hook::Enter("close"), "closed descriptors");
+        for (mechanism, error, expected) in [
+            (
+                Mechanism::Fentry,
+                attach(ENOTSUPP),
+                "fentry is not to be had here: not supported by this kernel, errno 524",
+            ),
+            (
+                Mechanism::Fentry,
+                load(libc::EPERM, ""),
+                "fentry is not to be had here: not permitted",
+            ),
+            (
+                Mechanism::Kprobe,
+                file(libc::ENOENT),
+                "kprobe is not to be had here: not in this kernel",
+            ),
+            (
+                Mechanism::Fentry,
+                attach(libc::EINVAL),
+                "cannot attach to system call close by fentry (closed descriptors): ",
+            ),
+            (
+                Mechanism::Kprobe,
+                load(libc::EPERM, "R1 leaks addr"),
+                "cannot attach to system call close by kprobe (closed descriptors): ",
+            ),
+            (
+                Mechanism::Kprobe,
+                load(libc::EACCES, ""),
+                "cannot attach to system call close by kprobe (closed descriptors): ",
+            ),
+        ] {
+            let failure = explain(&close, Some(mechanism), &error);
+            let told = failure.problem.message;
+            assert!(told.starts_with(expected), "{told}");
+        }
+        // Of a call that not every kernel has, it tells nothing about the mechanism.
+        let pipe = old_call(Hook::Exit("pipe"), "pipes made by pipe");
+        let failure = explain(&pipe, Some(Mechanism::Kprobe), &file(libc::ENOENT));
+        assert!(failure.problem.message.starts_with("cannot attach"));
+    }
 
     #[test]
     fn the_table_names_what_the_object_has() {
