@@ -77,6 +77,10 @@ pub static WITH_STACKS: u32 = 0xdead_2002;
 #[unsafe(no_mangle)]
 pub static VERBOSE: u32 = 0xdead_2003;
 
+/// 1: a function returns its value in the first register of `pt_regs` (aarch64).
+#[unsafe(no_mangle)]
+pub static RETURNS_IN_FIRST: u32 = 0xdead_2005;
+
 /// From this many unread bytes on user space is woken.
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: u32 = 0xdead_2004;

@@ -96,16 +96,26 @@ fields! {
     UNIX_PEER = "unix_sock" "peer" optional;
     /// As above.
     UNIX_ADDRESS = "unix_sock" "addr" optional;
-    REGS_IP = "pt_regs" "ip";
-    REGS_NR = "pt_regs" "orig_ax";
-    REGS_ARG0 = "pt_regs" "di";
-    REGS_ARG1 = "pt_regs" "si";
-    REGS_ARG2 = "pt_regs" "dx";
-    REGS_ARG3 = "pt_regs" "r10";
 }
 
-/// Number of members.
-pub const COUNT: usize = FIELDS.len();
+/// How many registers of a system call are read. Each architecture has its own
+/// names for them (`arch` of pipewatch); their indexes follow those of the members.
+pub const REGISTERS: usize = 6;
+/// Index of the register that tells the instruction.
+pub const REGS_IP: usize = FIELDS.len();
+/// Index of the one with the number of the call.
+pub const REGS_NR: usize = REGS_IP + 1;
+/// Index of the one with the first argument.
+pub const REGS_ARG0: usize = REGS_IP + 2;
+/// Index of the one with the second.
+pub const REGS_ARG1: usize = REGS_IP + 3;
+/// Index of the one with the third.
+pub const REGS_ARG2: usize = REGS_IP + 4;
+/// Index of the one with the fourth.
+pub const REGS_ARG3: usize = REGS_IP + 5;
+
+/// Number of members and registers.
+pub const COUNT: usize = FIELDS.len() + REGISTERS;
 
 /// System calls that the programs tell apart.
 pub mod syscalls {

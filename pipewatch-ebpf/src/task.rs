@@ -179,8 +179,9 @@ pub struct Syscall {
 /// The system call a task is in, from the registers saved at kernel entry.
 ///
 /// A task that entered by an exception or interrupt has an error code or a
-/// negative number where a system call has its number (`orig_ax`): user faults
-/// carry bit 2, so none looks like `read` (0). A worker that the kernel made for
+/// negative number where a system call has its number: user faults carry bit 2 on
+/// x86_64 (`orig_ax`), so none looks like `read` (0); aarch64 (`syscallno`, of 32
+/// bits) puts -1 there (`kernel_entry`). A worker that the kernel made for
 /// a process (io_uring, vhost) never was in user space: all its registers are
 /// zero (`copy_thread`), which must not look like a `read` of descriptor 0.
 ///
@@ -196,7 +197,7 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
         let in_user_space = load::<u64>(regs, REGS_IP) != 0;
         Syscall {
             nr: if in_user_space {
-                load(regs, REGS_NR)
+                u64::from(load::<u32>(regs, REGS_NR))
             } else {
                 u64::MAX
             },

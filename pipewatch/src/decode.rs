@@ -7,6 +7,7 @@ use pipewatch_ebpf::abi::{
 use zerocopy::FromBytes as _;
 
 use crate::{
+    arch,
     event::{
         Actor, Call, Doing, End, EndRow, Event, Fact, Kind, Mode, Multiplexed, Sleep, TaskRow,
         WaitFor,
@@ -45,12 +46,12 @@ pub struct CallNumbers {
     pub wait4: u64,
     /// `waitid`.
     pub waitid: u64,
-    /// `poll` and `ppoll`.
-    pub poll: [u64; 2],
-    /// `select` and `pselect6`.
-    pub select: [u64; 2],
-    /// `epoll_wait`, `epoll_pwait` and `epoll_pwait2`.
-    pub epoll: [u64; 3],
+    /// `poll`, which not every architecture has, and `ppoll`.
+    pub poll: &'static [libc::c_long],
+    /// `select`, the same, and `pselect6`.
+    pub select: &'static [libc::c_long],
+    /// `epoll_wait`, the same, `epoll_pwait` and `epoll_pwait2`.
+    pub epoll: &'static [libc::c_long],
     /// `io_uring_enter`.
     pub io_uring: u64,
 }
@@ -69,13 +70,9 @@ impl CallNumbers {
         tee: libc::SYS_tee as u64,
         wait4: libc::SYS_wait4 as u64,
         waitid: libc::SYS_waitid as u64,
-        poll: [libc::SYS_poll as u64, libc::SYS_ppoll as u64],
-        select: [libc::SYS_select as u64, libc::SYS_pselect6 as u64],
-        epoll: [
-            libc::SYS_epoll_wait as u64,
-            libc::SYS_epoll_pwait as u64,
-            libc::SYS_epoll_pwait2 as u64,
-        ],
+        poll: arch::POLL,
+        select: arch::SELECT,
+        epoll: arch::EPOLL,
         io_uring: libc::SYS_io_uring_enter as u64,
     };
 
@@ -108,11 +105,12 @@ impl CallNumbers {
         [_, number, arg0, arg1]: [u64; 4],
         since: Ktime,
     ) -> Option<Multiplexed> {
-        let (call, set, count) = if self.poll.contains(&number) {
+        let is_one_of = |calls: &[libc::c_long]| calls.contains(&(number as libc::c_long));
+        let (call, set, count) = if is_one_of(self.poll) {
             (Call::Poll, arg0, arg1)
-        } else if self.select.contains(&number) {
+        } else if is_one_of(self.select) {
             (Call::Select, arg1, arg0)
-        } else if self.epoll.contains(&number) {
+        } else if is_one_of(self.epoll) {
             (Call::Epoll, arg0, 0)
         } else if number == self.io_uring {
             (Call::IoUring, arg0, 0)

@@ -28,6 +28,9 @@ pub const BPF_LINKER: &str = "0.10.4";
 /// The library that holds the LLVM of [`RUST`] in Debian.
 const DEBIAN_LLVM: &str = "libLLVM.so.22.1";
 
+/// Debian's compiler.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
 /// Compiler, cargo and library source of [`RUST`] in Debian.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -90,7 +93,7 @@ struct Rust {
 impl Rust {
     /// Debian's, or else rustup's.
     fn find() -> Option<Self> {
-        Self::at("/usr/bin/rustc".into()).or_else(|| {
+        Self::at(DEBIAN_RUSTC.into()).or_else(|| {
             let mut which = Command::new("rustup");
             which
                 .args(["which", "--toolchain", RUST, "rustc"])
@@ -168,6 +171,26 @@ impl Rust {
         }
         Ok(folder)
     }
+}
+
+/// The version of Debian's package with the compiler of [`RUST`], which is
+/// installed if it is missing.
+pub fn debian_version() -> Result<String> {
+    if Rust::at(DEBIAN_RUSTC.into()).is_none() {
+        install_from_debian()?;
+    }
+    let [compiler, ..] = DEBIAN_PACKAGES;
+    let mut query = Command::new("dpkg-query");
+    exec::output(query.args(["--show", "--showformat=${Version}", compiler]))
+}
+
+/// Debian's cargo in the repository, with Debian's compiler.
+pub fn debian_cargo(workspace: &Workspace) -> Command {
+    let mut cargo = outside_rustup(&Path::new(DEBIAN_RUSTC).with_file_name("cargo"));
+    cargo
+        .current_dir(&workspace.root)
+        .env("RUSTC", DEBIAN_RUSTC);
+    cargo
 }
 
 fn install_from_debian() -> Result<()> {

@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 
 use super::fd;
+use crate::maps::setting;
 
 /// What a call returned, as a probe at its return is told.
 trait Returned: EbpfContext {
@@ -37,7 +38,22 @@ impl Returned for FExitContext {
 impl Returned for RetProbeContext {
     #[inline(always)]
     fn returned(&self) -> i64 {
-        self.ret()
+        let registers = self.as_ptr().cast::<i64>();
+        // Two loads, since the verifier takes no offset into the context but a
+        // literal.
+        // SAFETY: x0 of aarch64 and ax of x86_64; `pt_regs` of both is longer, and
+        // the verifier checks the bounds.
+        let (first, ax) = unsafe {
+            (
+                core::ptr::read_volatile(registers),
+                core::ptr::read_volatile(registers.add(10)),
+            )
+        };
+        if setting!(RETURNS_IN_FIRST) == 1 {
+            first
+        } else {
+            ax
+        }
     }
 }
 

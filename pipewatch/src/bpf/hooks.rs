@@ -7,8 +7,9 @@ use btfparse::{Offset, TypeInformation, TypeVariant};
 
 use super::{
     NotLoaded, offsets,
-    programs::{Hook, PROGRAMS, Program, SYSCALL},
+    programs::{Hook, PROGRAMS, Program},
 };
+use crate::arch;
 
 /// What the programs read at a fixed place that no argument is: structure,
 /// member, and its offset in bytes.
@@ -147,7 +148,7 @@ impl<'a> Declared<'a> {
 fn symbol(hook: Hook) -> String {
     match hook {
         Hook::Typed(name) => format!("btf_trace_{name}"),
-        Hook::Enter(name) | Hook::Exit(name) => format!("{SYSCALL}{name}"),
+        Hook::Enter(name) | Hook::Exit(name) => format!("{}{name}", arch::FUNCTION),
         Hook::Iterator(name) => format!("bpf_iter__{name}"),
     }
 }
@@ -266,7 +267,7 @@ mod tests {
             let mut types = Types::default();
             let registers = types.pointer("pt_regs");
             let function = types.function(&[&[registers], more].concat());
-            types.add(FUNC, &format!("{SYSCALL}{name}"), function, &[]);
+            types.add(FUNC, &format!("{}{name}", arch::FUNCTION), function, &[]);
             types
         };
         let range = Hook::Exit("close_range");

@@ -29,6 +29,7 @@ pub use self::{
     programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
 };
 use crate::{
+    arch,
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
     ids::{Pid, StackId, TableId},
@@ -135,6 +136,7 @@ impl Kernel {
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
             .override_global("WITH_STACKS", &flag(options.stacks), true)
+            .override_global("RETURNS_IN_FIRST", &flag(arch::RETURNS_IN_FIRST), true)
             .override_global("WAKE_BYTES", &(options.buffer / 16), true)
             .override_global("ZERO", &0u64, true)
             .override_global("VERBOSE", &flag(options.verbose), true)

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS};
+use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS, Field};
 
 use super::{Cause, NotLoaded};
-use crate::problem::Problem;
+use crate::{arch, problem::Problem};
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -31,13 +31,23 @@ impl Readable for Bytes {
 /// What the programs must know of the running kernel.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Offsets of all `FIELDS`.
+    /// Offsets of all `fields`.
     pub offsets: [u32; COUNT],
     /// Whether programs can have the current task, and the registers of any, by
     /// type (5.15).
     pub typed_tasks: bool,
     /// Otherwise: where these registers lie in a task's stack.
     pub stack_regs: u32,
+}
+
+/// All members and registers, in the order of their indexes.
+fn fields() -> impl Iterator<Item = Field> {
+    let registers = arch::REGISTERS.map(|path| Field {
+        structure: "pt_regs",
+        path,
+        optional: false,
+    });
+    FIELDS.iter().copied().chain(registers)
 }
 
 /// Looks everything up in the running kernel's type information.
@@ -102,12 +112,12 @@ fn resolve(types: &TypeInformation) -> Result<Layout, NotLoaded> {
         matches!(variant, TypeVariant::Struct(_)).then_some(*id)
     }) {
         let name = types.name_of(id).unwrap_or_default();
-        if let Some(field) = FIELDS.iter().find(|field| field.structure == name) {
+        if let Some(field) = fields().find(|field| field.structure == name) {
             structures.entry(field.structure).or_insert(id);
         }
     }
     let mut offsets = [ABSENT; COUNT];
-    for (field, offset) in FIELDS.iter().zip(&mut offsets) {
+    for (field, offset) in fields().zip(&mut offsets) {
         let found = structures
             .get(field.structure)
             .copied()

@@ -6,7 +6,10 @@ use aya::{
 };
 
 use super::{Cause, NotLoaded, tracefs::with_tracefs};
-use crate::problem::{Problem, chain};
+use crate::{
+    arch,
+    problem::{Problem, chain},
+};
 
 /// How a system call is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,7 +343,7 @@ fn attach_call(
     let call = program.hook.name();
     let returns = matches!(program.hook, Hook::Exit(_));
     let function = match (mechanism, returns) {
-        (Mechanism::Fentry | Mechanism::Kprobe, _) => format!("{SYSCALL}{call}"),
+        (Mechanism::Fentry | Mechanism::Kprobe, _) => format!("{}{call}", arch::FUNCTION),
         (Mechanism::Tracepoint, false) => format!("sys_enter_{call}"),
         (Mechanism::Tracepoint, true) => format!("sys_exit_{call}"),
     };
@@ -368,9 +371,6 @@ fn attach_call(
         }
     }
 }
-
-/// How x86_64 kernels name the function of a system call.
-pub(super) const SYSCALL: &str = "__x64_sys_";
 
 /// The program as the type its section says it has.
 pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
@@ -436,11 +436,16 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
         )
     };
     let cause = Cause::of(error);
-    let problem = match (cause, cause.words()) {
+    let problem = match (cause, cause.words(), mechanism) {
         // Whatever the program is.
-        (Cause::Lockdown, Some(words)) => Problem::new(
+        (Cause::Lockdown, Some(words), _) => Problem::new(
             words,
             "the boot option lockdown=integrity permits it; --backend procfs does without",
+        ),
+        // Whatever the call is.
+        (_, Some(words), Some(mechanism)) if name == FIRST_CALL => Problem::new(
+            format!("{} is not to be had here: {words}", mechanism.name()),
+            "leave out --backend, and the best one that works is used; `pipewatch doctor` tells which",
         ),
         _ => Problem::new(format!("cannot attach to {on} ({reports}): {reason}"), hint),
     };
@@ -452,9 +457,69 @@ fn explain(program: &Program, mechanism: Option<Mechanism>, error: &ProgramError
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, io};
+
+    use aya::{programs::kprobe::KProbeError, sys::SyscallError};
+    use aya_obj::VerifierLog;
 
     use super::*;
+
+    /// What comes of the probe on close, by each of these kernels' answers.
+    #[test]
+    fn what_is_not_to_be_had_is_told_from_what_does_not_work() {
+        let load = |errno, log: &str| ProgramError::LoadError {
+            io_error: io::Error::from_raw_os_error(errno),
+            verifier_log: VerifierLog::new(log.to_owned()),
+        };
+        let attach = |errno| {
+            ProgramError::SyscallError(SyscallError {
+                call: "bpf_link_create",
+                io_error: io::Error::from_raw_os_error(errno),
+            })
+        };
+        let file = |errno| {
+            ProgramError::KProbeError(KProbeError::FileError {
+                filename: "/sys/bus/event_source/devices/kprobe/type".into(),
+                io_error: io::Error::from_raw_os_error(errno),
+            })
+        };
+        let close = call(Hook::Enter("close"), "closed descriptors");
+        for (mechanism, error, expected) in [
+            (
+                Mechanism::Fentry,
+                attach(524),
+                "fentry is not to be had here: not supported: this kernel takes the program",
+            ),
+            (
+                Mechanism::Fentry,
+                load(libc::EPERM, ""),
+                "fentry is not to be had here: not permitted",
+            ),
+            (
+                Mechanism::Kprobe,
+                file(libc::ENOENT),
+                "kprobe is not to be had here: not in this kernel",
+            ),
+            (
+                Mechanism::Fentry,
+                attach(libc::EINVAL),
+                "cannot attach to system call close by fentry (closed descriptors): ",
+            ),
+            (
+                Mechanism::Kprobe,
+                load(libc::EACCES, ""),
+                "cannot attach to system call close by kprobe (closed descriptors): ",
+            ),
+        ] {
+            let failure = explain(&close, Some(mechanism), &error);
+            let told = failure.refused.problem.message;
+            assert!(told.starts_with(expected), "{told}");
+        }
+        // Of a call that not every kernel has, it tells nothing about the mechanism.
+        let pipe = old_call(Hook::Exit("pipe"), "pipes made by pipe");
+        let failure = explain(&pipe, Some(Mechanism::Kprobe), &file(libc::ENOENT));
+        assert!(failure.refused.problem.message.starts_with("cannot attach"));
+    }
 
     #[test]
     fn the_table_names_what_the_object_has() {

@@ -44,7 +44,7 @@ pub fn waits_for_ever(tid: Tid, call: Call) -> bool {
     let args: Vec<u64> = words.filter_map(hex).collect();
     // Milliseconds are negative, or the address of a time is null.
     let (at, is_number) = match (call, number) {
-        (Call::Poll, number) => (2, number == Some(libc::SYS_poll)),
+        (Call::Poll, number) => (2, number != Some(libc::SYS_ppoll)),
         (Call::Select, _) => (4, false),
         (Call::Epoll, number) => (3, number != Some(libc::SYS_epoll_pwait2)),
         (Call::Read | Call::Readv | Call::Recv | Call::Splice | Call::Tee | Call::IoUring, _) => {

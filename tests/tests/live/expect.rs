@@ -12,7 +12,7 @@ pub const LATENCY: Duration = Duration::from_millis(250);
 /// How long a record may be under way.
 const DELIVERY: Duration = Duration::from_millis(500);
 /// When to stop waiting for a record, late or not.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// When to give up on a pipewatch that starts, does its job and ends.
 pub const RUN: Duration = Duration::from_secs(60);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 use pipewatch_tests::{
-    Program, Watcher, assert_contains, pipewatch, pipewatch_running, require_root, scenario,
+    Program, Watcher, allowed, assert_contains, pipewatch, pipewatch_running, require_root,
+    scenario,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -88,6 +89,12 @@ impl User {
     }
 }
 
+/// How long an end is held that pipewatch must see held: it starts after that, and
+/// counts from its first look.
+fn hold_ms() -> String {
+    allowed(Duration::from_secs(4)).as_millis().to_string()
+}
+
 /// What only history tells is not to be known.
 fn without_history(known: &mut Value) {
     for holder in known["holders"].as_array_mut().into_iter().flatten() {
@@ -130,7 +137,7 @@ fn wait_until_it_reads(target: &Program) {
 #[test]
 fn a_forked_pair_and_its_end() {
     let user = User::new();
-    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", "4000"]);
+    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", &hold_ms()]);
     let (watcher, started) = user.watch(&target, &[]);
     assert_eq!(started["backend"], "procfs");
     let limits = started["limits"].to_string();
@@ -241,7 +248,7 @@ fn a_single_look() {
 #[test]
 fn a_command_of_ones_own() {
     let user = User::new();
-    let scenario = scenario(&["fork-no-close", "--now", "--hold-ms", "3000"]);
+    let scenario = scenario(&["fork-no-close", "--now", "--hold-ms", &hold_ms()]);
     let mut reachable = Command::new(user.reachable(&scenario));
     reachable.args(scenario.get_args());
     let watcher = user.start(&pipewatch_running(&["--format", "json"], &reachable));
@@ -261,7 +268,7 @@ fn a_command_of_ones_own() {
 #[test]
 fn a_trace_replays_to_the_same_hangs() {
     let user = User::new();
-    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", "4000"]);
+    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", &hold_ms()]);
     let trace = user.folder.path().join("trace");
     let path = trace.to_str().expect("a path in UTF-8");
     let (watcher, _) = user.watch(&target, &["--record", path]);

@@ -26,6 +26,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Packages of one architecture.
 pub struct Debian {
+    arch: &'static str,
     folder: PathBuf,
     /// Whether the lists of packages are of today.
     updated: OnceCell<()>,
@@ -45,13 +46,13 @@ pub struct Package {
 impl Debian {
     /// Packages of this architecture; all files are kept below `folder`.
     pub fn new(folder: PathBuf, arch: &Arch) -> Result<Self> {
+        let arch = arch.debian;
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
         }
         let [main, security] = mirrors();
         let line = |mirror: &str, suite: &str| {
-            let arch = arch.debian;
             format!("deb [arch={arch} signed-by={KEYRING}] {mirror} {suite} main\n")
         };
         let lines: String = SUITES
@@ -62,6 +63,7 @@ impl Debian {
         let list = folder.join("sources.list");
         fs::write(&list, lines).with_context(|| format!("cannot write {}", list.display()))?;
         Ok(Self {
+            arch,
             folder,
             updated: OnceCell::new(),
         })
@@ -114,7 +116,7 @@ impl Debian {
     /// Fetches the lists of packages, once.
     fn update(&self) -> Result<()> {
         if self.updated.get().is_none() {
-            eprintln!("vm: fetching Debian's lists of packages");
+            eprintln!("vm: fetching Debian's lists of packages for {}", self.arch);
             if !Path::new(KEYRING).is_file() {
                 bail!(
                     "{KEYRING} is missing, without which no Debian package can be trusted\n\
@@ -135,6 +137,10 @@ impl Debian {
             at("Dir::State::Lists", "lists"),
             at("Dir::Cache", "cache"),
             "Dir::Etc::SourceParts=/dev/null".into(),
+            // What is installed here does not matter, and is of another architecture.
+            "Dir::State::status=/dev/null".into(),
+            format!("APT::Architecture={}", self.arch),
+            format!("APT::Architectures={}", self.arch),
             "Acquire::Languages=none".into(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
             // The folder may be closed to the user that apt downloads as.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::archive;
-use super::log::{BEGIN, DOCTOR, END, SKIP};
+use super::log::{ABSENT, BEGIN, DOCTOR, END, SKIP};
 use super::programs::Programs;
 use super::suite::{DOCTORS, Run};
 use crate::workspace::Workspace;
@@ -60,6 +60,7 @@ impl Image {
             }
         }
         let ours = folder.join("programs.zst");
+        make_folder_of(&ours)?;
         archive::pack(root, &ours, archive::FAST)?;
         Ok(Self {
             archives: vec![userland, ours],
@@ -103,7 +104,8 @@ impl Job {
 }
 
 /// The doctor, then each test by itself, framed by lines that are read again
-/// from the log.
+/// from the log. Where pipewatch says that a backend is not to be had, there is
+/// nothing to be tested; any other refusal is left to the tests.
 fn script(job: &Job) -> String {
     let mut script = format!(
         "#!/bin/sh\n\
@@ -117,6 +119,12 @@ fn script(job: &Job) -> String {
              echo \"{END} $status\"\n\
              if [ $status -ne 0 ]; then failures=$((failures + 1)); fi\n\
          }}\n\
+         has() {{\n\
+             said=$(timeout -k 5 {TEST_SECONDS} ./pipewatch --all --duration 1ms --backend \"$1\" 2>&1 >/dev/null)\n\
+             case $said in\n\
+             \"error: $1 is not to be had here: \"*) echo \"{ABSENT} ${{said#*not to be had here: }}\" | head -n 1; return 1 ;;\n\
+             esac\n\
+         }}\n\
          export PIPEWATCH_TEST_SLOWNESS={}\n",
         job.slowness
     );
@@ -129,12 +137,15 @@ fn script(job: &Job) -> String {
     }
     for Run { backend, tests } in &job.runs {
         script += &match backend {
-            Some(backend) => format!("export PIPEWATCH_BACKEND={backend}\n"),
-            None => "unset PIPEWATCH_BACKEND\n".to_owned(),
+            Some(backend) => {
+                format!("export PIPEWATCH_BACKEND={backend}\nif has {backend}; then\n")
+            }
+            None => "unset PIPEWATCH_BACKEND\nif true; then\n".to_owned(),
         };
         for test in tests {
             script += &format!("run {test}\n");
         }
+        script += "fi\n";
     }
     script
 }

@@ -1,13 +1,14 @@
 //! The kernels of the guests: Debian's, for machines in a cloud, which lack no
 //! feature and boot fast.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::arch::Arch;
+use super::arch::{self, Arch};
 use super::debian::{Debian, Package};
 use crate::workspace;
 
@@ -15,15 +16,60 @@ use crate::workspace;
 pub const NEWEST: &str = "newest";
 /// What runs where nothing else is asked for: everything that is maintained for
 /// long, and a sample of the rest.
-pub const ALL: &[&str] = &["5.10", "6.1", "6.12", "6.18", "7.0", NEWEST];
+pub const ALL: &[&str] = &[
+    "5.10",
+    "6.1",
+    "6.12",
+    "6.18",
+    "7.0",
+    NEWEST,
+    "arm64-6.1",
+    "arm64-6.12",
+    "arm64-newest",
+];
 /// What every change must pass.
 pub const CI: &[&str] = &["5.10", "6.1", "6.12", NEWEST];
+
+/// What a kernel is asked for as: `6.12` or [`NEWEST`]; of another architecture
+/// than this machine's, `arm64-6.12`.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    /// Whose it is.
+    pub arch: &'static Arch,
+    /// Which.
+    pub series: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// Reads it.
+    pub fn parse(text: &'a str) -> Self {
+        let of = |arch: &&'static Arch| {
+            let series = text.strip_prefix(arch.debian)?.strip_prefix('-')?;
+            Some(Self { arch, series })
+        };
+        let native = Self {
+            arch: &arch::NATIVE,
+            series: text,
+        };
+        arch::ALL.iter().find_map(of).unwrap_or(native)
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arch, series } = self;
+        if arch.debian != arch::NATIVE.debian {
+            write!(f, "{}-", arch.debian)?;
+        }
+        f.write_str(series)
+    }
+}
 
 /// A kernel that has been fetched.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// What it was asked for as, `6.12` or [`NEWEST`].
-    pub series: String,
+    /// What it was asked for as.
+    pub name: String,
     /// Where it comes from.
     pub package: Package,
     /// The file that boots.
@@ -32,7 +78,8 @@ pub struct Kernel {
 
 impl Kernel {
     /// The newest of the series that there is.
-    pub fn fetch(folder: &Path, series: &str, debian: &Debian, arch: &Arch) -> Result<Self> {
+    pub fn fetch(folder: &Path, wanted: Name, debian: &Debian) -> Result<Self> {
+        let Name { arch, series } = wanted;
         let candidates = debian.find(|name| is_of(name, series, arch))?;
         // Newer releases have packages of the old names that are empty, and
         // lists have packages that are gone.
@@ -40,7 +87,7 @@ impl Kernel {
             match fetch(package, &folder.join(series), debian) {
                 Ok(()) => {
                     eprintln!("vm: fetched {} {}", package.name, package.version);
-                    return Self::fetched(folder, series)?
+                    return Self::fetched(folder, wanted)?
                         .with_context(|| format!("{} vanished", folder.display()));
                 }
                 Err(error) => eprintln!("vm: cannot use {}: {error:#}", package.name),
@@ -55,15 +102,21 @@ impl Kernel {
     /// Its version, and what it was asked for as where that says more.
     pub fn title(&self) -> String {
         let version = self.package.version.split('-').next().unwrap_or_default();
-        match self.series.as_str() {
-            NEWEST => format!("{version} ({NEWEST})"),
-            _ => version.to_owned(),
+        let Name { arch, series } = Name::parse(&self.name);
+        let mut title = if arch.debian == arch::NATIVE.debian {
+            version.to_owned()
+        } else {
+            format!("{} {version}", arch.debian)
+        };
+        if series == NEWEST {
+            title += &format!(" ({NEWEST})");
         }
+        title
     }
 
     /// The one fetched before.
-    pub fn fetched(folder: &Path, series: &str) -> Result<Option<Self>> {
-        let folder = folder.join(series);
+    pub fn fetched(folder: &Path, wanted: Name) -> Result<Option<Self>> {
+        let folder = folder.join(wanted.series);
         let record = folder.join("package.json");
         if !record.is_file() {
             return Ok(None);
@@ -72,7 +125,7 @@ impl Kernel {
             .with_context(|| format!("{} is not valid; remove it", record.display()))?;
         let field = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
         Ok(Some(Self {
-            series: series.to_owned(),
+            name: wanted.to_string(),
             package: Package {
                 name: field("name"),
                 version: field("version"),
@@ -142,12 +195,11 @@ fn is_of(name: &str, series: &str, arch: &Arch) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::arch::X86_64;
     use super::*;
 
     #[test]
     fn a_series_is_told_by_the_name_of_the_package() {
-        let is = |name: &str, series: &str| is_of(name, series, &X86_64);
+        let is = |name: &str, series: &str| is_of(name, series, &arch::NATIVE);
         assert!(is("linux-image-6.1.0-56-cloud-amd64", "6.1"));
         assert!(is("linux-image-6.12.117+deb12-cloud-amd64", "6.12"));
         assert!(is("linux-binary-unsigned-7.2.13+deb14-cloud-amd64", "7.2"));
@@ -164,5 +216,23 @@ mod tests {
         ] {
             assert!(!is(name, series), "{name} is no kernel {series}");
         }
+    }
+
+    #[test]
+    fn an_architecture_is_told_by_the_name_of_the_kernel() {
+        for (text, arch, series, again) in [
+            ("6.1", "amd64", "6.1", "6.1"),
+            ("amd64-6.1", "amd64", "6.1", "6.1"),
+            ("arm64-newest", "arm64", NEWEST, "arm64-newest"),
+        ] {
+            let name = Name::parse(text);
+            assert_eq!((name.arch.debian, name.series), (arch, series));
+            assert_eq!(name.to_string(), again);
+        }
+        assert!(is_of(
+            "linux-image-6.1.0-56-cloud-arm64",
+            "6.1",
+            &arch::ARM64
+        ));
     }
 }

@@ -9,21 +9,18 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 
 use super::Options;
-use super::arch::Arch;
-use super::guest::{self, Accel};
-use super::image::{Image, Job};
+use super::guest;
+use super::image::Job;
 use super::kernels::Kernel;
 use super::log::Log;
 use super::matrix::Cell;
 use super::record::Record;
+use super::site::Site;
 use super::suite::{self, DOCTOR};
 
-/// What all guests share.
+/// Where they stand.
 pub struct Lab<'a> {
-    arch: &'a Arch,
-    image: Image,
-    /// What runs their instructions.
-    pub accel: Accel,
+    sites: &'a [Site],
     /// The folder that keeps what they print.
     pub logs: PathBuf,
     /// The folder of what is recorded of each kernel.
@@ -32,28 +29,19 @@ pub struct Lab<'a> {
 
 /// One cell to be filled.
 struct Task<'a> {
+    site: &'a Site,
     kernel: &'a Kernel,
     backend: &'static str,
     job: Job,
 }
 
 impl<'a> Lab<'a> {
-    /// Makes the folder, and finds out what these kernels can run on.
-    pub fn open(
-        arch: &'a Arch,
-        image: Image,
-        kernels: &[Kernel],
-        logs: PathBuf,
-        records: PathBuf,
-    ) -> Result<Self> {
-        let kernel = kernels.first().context("no kernel was named")?;
-        let accel = Accel::find(arch, &kernel.image)?;
+    /// Makes the folder.
+    pub fn open(sites: &'a [Site], logs: PathBuf, records: PathBuf) -> Result<Self> {
         fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         eprintln!("vm: what the guests print is in {}", logs.display());
         Ok(Self {
-            arch,
-            image,
-            accel,
+            sites,
             logs,
             records,
         })
@@ -62,20 +50,24 @@ impl<'a> Lab<'a> {
     /// Runs each kernel with each backend.
     pub fn fill(
         &self,
-        kernels: &[Kernel],
         backends: &[&'static str],
         tests: &[String],
         options: &Options,
     ) -> Result<Vec<Cell>> {
         let mut tasks = Vec::new();
-        for kernel in kernels {
+        let kernels = self
+            .sites
+            .iter()
+            .flat_map(|site| site.kernels.iter().map(move |kernel| (site, kernel)));
+        for (site, kernel) in kernels {
             for backend in backends {
                 let job = Job {
-                    slowness: self.accel.slowness(),
+                    slowness: site.accel.slowness(),
                     doctor: *backend == DOCTOR,
                     runs: suite::runs(backend, tests, options.ci)?,
                 };
                 tasks.push(Task {
+                    site,
                     kernel,
                     backend,
                     job,
@@ -117,7 +109,7 @@ impl<'a> Lab<'a> {
         let Task {
             kernel, backend, ..
         } = task;
-        let name = format!("{}-{backend}", kernel.series);
+        let name = format!("{}-{backend}", kernel.name);
         let mut log = self.boot(task, &name)?;
         if let Some(fault) = &log.fault {
             eprintln!("vm: {name}: {fault}; once more");
@@ -125,16 +117,16 @@ impl<'a> Lab<'a> {
         }
         let mut differences = Vec::new();
         if task.job.doctor && log.fault.is_none() {
-            let name = format!("{}-{}", self.arch.debian, kernel.series);
-            let record = Record::of(&log.doctor, self.records.join(name))?;
+            let record = Record::of(&log.doctor, self.records.join(&kernel.name))?;
             if bless {
                 record.write()?;
             }
             differences = record.differences()?;
         }
         Ok(Cell {
-            series: kernel.series.clone(),
+            kernel: kernel.name.clone(),
             backend,
+            may_be_absent: suite::is_absent(&kernel.name, backend),
             log,
             differences,
             took: begin.elapsed(),
@@ -143,10 +135,11 @@ impl<'a> Lab<'a> {
 
     fn boot(&self, task: &Task, name: &str) -> Result<Log> {
         let image = tempfile::NamedTempFile::new().context("cannot make a file")?;
-        self.image.write(image.path(), &task.job)?;
+        task.site.image.write(image.path(), &task.job)?;
         let path = self.logs.join(format!("{name}.log"));
         let kernel = &task.kernel.image;
-        guest::run(self.arch, self.accel, kernel, image.path(), &path)?;
+        let Site { arch, accel, .. } = task.site;
+        guest::run(arch, *accel, kernel, image.path(), &path)?;
         let printed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let printed = String::from_utf8_lossy(&printed);
         Ok(Log::read(&printed, task.job.commands()))

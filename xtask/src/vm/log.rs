@@ -12,6 +12,8 @@ pub const BEGIN: &str = "@begin";
 pub const END: &str = "@end";
 /// Tells of a test that is not run, after too many have failed.
 pub const SKIP: &str = "@skip";
+/// Tells why there is nothing to be tested here.
+pub const ABSENT: &str = "@absent";
 /// How the names of commands begin that are no tests.
 pub const DOCTOR: &str = "doctor/";
 /// Tells the kernel's release.
@@ -34,6 +36,8 @@ pub struct Log {
     pub failed: Vec<String>,
     /// How many were not run any more.
     pub skipped: usize,
+    /// Why the backend is not to be had there, if so.
+    pub absent: Option<String>,
     /// What went wrong with the guest itself, if anything.
     pub fault: Option<String>,
 }
@@ -54,6 +58,10 @@ impl Log {
                     }
                 }
                 (Some(SKIP), Some(_)) => log.skipped += 1,
+                (Some(ABSENT), Some(_)) => {
+                    let reason = line.strip_prefix(ABSENT).unwrap_or_default();
+                    log.absent = Some(reason.trim().to_owned());
+                }
                 (Some(OVER), None) => over = true,
                 _ => {
                     if let Some(kernel) = line.strip_prefix(KERNEL) {
@@ -68,6 +76,7 @@ impl Log {
         log.fault = match last_words() {
             Some(panic) => Some(panic.trim().to_owned()),
             None if !over => Some("the guest did not come to its end".to_owned()),
+            None if log.absent.is_some() && traces == 0 => None,
             None if traces != expected => {
                 Some(format!("{traces} of {expected} commands left a trace"))
             }
@@ -118,6 +127,15 @@ mod tests {
         assert_eq!((log.ended, log.skipped), (3, 1));
         assert_eq!(log.failed, ["hang::b", "hang::c"]);
         assert_eq!(log.fault, None);
+    }
+
+    #[test]
+    fn what_is_not_to_be_had_is_told() {
+        let text = "@absent fentry is not to be had here\r\n@over\r\n";
+        let log = Log::read(text, 4);
+        assert_eq!(log.absent.as_deref(), Some("fentry is not to be had here"));
+        assert_eq!((log.ended, log.fault), (0, None));
+        assert!(Log::read(&text.replace("@over", ""), 4).fault.is_some());
     }
 
     #[test]

@@ -18,9 +18,11 @@ const FRAME: &str = "vm";
 #[derive(Debug)]
 pub struct Cell {
     /// What the kernel was asked for as.
-    pub series: String,
+    pub kernel: String,
     /// The backend.
     pub backend: &'static str,
+    /// Whether the kernel is known to lack the backend.
+    pub may_be_absent: bool,
     /// What the guest said.
     pub log: Log,
     /// How that differs from what is recorded.
@@ -32,7 +34,14 @@ pub struct Cell {
 impl Cell {
     /// Whether all that was to be shown is shown.
     pub fn passed(&self) -> bool {
-        self.log.fault.is_none() && self.log.failed.is_empty() && self.differences.is_empty()
+        let Log {
+            fault,
+            failed,
+            absent,
+            ..
+        } = &self.log;
+        let had = absent.is_none() || self.may_be_absent;
+        fault.is_none() && failed.is_empty() && had && self.differences.is_empty()
     }
 
     /// The same in words.
@@ -42,15 +51,18 @@ impl Cell {
             skipped,
             failed,
             fault,
+            absent,
             ..
         } = &self.log;
         let tests = ended + skipped;
-        match fault {
-            Some(fault) => format!("infrastructure: {fault}"),
-            None if !self.differences.is_empty() => self.differences.join("; "),
-            None if !self.log.doctor.is_empty() => "as recorded".to_owned(),
-            None if failed.is_empty() => format!("{ended} passed"),
-            None => format!(
+        match (fault, absent) {
+            (Some(fault), _) => format!("infrastructure: {fault}"),
+            (None, Some(reason)) if self.may_be_absent => format!("absent: {reason}"),
+            (None, Some(reason)) => format!("absent, and should not be: {reason}"),
+            (None, None) if !self.differences.is_empty() => self.differences.join("; "),
+            (None, None) if !self.log.doctor.is_empty() => "as recorded".to_owned(),
+            (None, None) if failed.is_empty() => format!("{ended} passed"),
+            (None, None) => format!(
                 "{} of {tests} passed; failed: {}{}",
                 ended - failed.len(),
                 failed.join(", "),
@@ -65,7 +77,7 @@ impl Cell {
 }
 
 /// The matrix as text of a document, below a line that says what it was made with.
-pub fn table(with: &str, kernels: &[Kernel], backends: &[&str], cells: &[Cell]) -> String {
+pub fn table(with: &str, kernels: &[&Kernel], backends: &[&str], cells: &[Cell]) -> String {
     let columns = format!(
         "| kernel | {} |\n|{}\n",
         backends.join(" | "),
@@ -75,7 +87,7 @@ pub fn table(with: &str, kernels: &[Kernel], backends: &[&str], cells: &[Cell]) 
     let mut origins =
         String::from("| kernel | package | SHA-256 | would use |\n|---|---|---|---|\n");
     for kernel in kernels {
-        let of_kernel = || cells.iter().filter(|cell| cell.series == kernel.series);
+        let of_kernel = || cells.iter().filter(|cell| cell.kernel == kernel.name);
         let say = |backend: &&str| {
             let cell = of_kernel().find(|cell| cell.backend == *backend);
             cell.map_or_else(String::new, |cell| match cell.passed() {
@@ -119,11 +131,11 @@ mod tests {
     use super::super::debian::Package;
     use super::*;
 
-    fn kernel(series: &str, version: &str) -> Kernel {
+    fn kernel(name: &str, version: &str) -> Kernel {
         Kernel {
-            series: series.into(),
+            name: name.into(),
             package: Package {
-                name: format!("linux-image-{series}"),
+                name: format!("linux-image-{name}"),
                 version: version.into(),
                 sha256: "12ab".into(),
             },
@@ -131,17 +143,18 @@ mod tests {
         }
     }
 
-    fn cell(series: &str, backend: &'static str, failed: &[&str], fault: Option<&str>) -> Cell {
+    fn cell(kernel: &str, backend: &'static str, failed: &[&str], fault: Option<&str>) -> Cell {
         let log = Log {
-            kernel: format!("{series}-cloud"),
+            kernel: format!("{kernel}-cloud"),
             ended: 7,
             failed: failed.iter().map(|name| name.to_string()).collect(),
             fault: fault.map(str::to_owned),
             ..Log::default()
         };
         Cell {
-            series: series.into(),
+            kernel: kernel.into(),
             backend,
+            may_be_absent: false,
             log,
             differences: Vec::new(),
             took: Duration::ZERO,
@@ -159,7 +172,12 @@ mod tests {
             cell("6.1", "procfs", &["hang::a", "hang::b"], None),
             cell("newest", "kprobe", &[], Some("Kernel panic")),
         ];
-        let table = table("With this.", &kernels, &["kprobe", "procfs"], &cells);
+        let table = table(
+            "With this.",
+            &kernels.each_ref(),
+            &["kprobe", "procfs"],
+            &cells,
+        );
         let expected = "\
 With this.
 
@@ -174,5 +192,18 @@ With this.
 | newest-cloud | linux-image-newest 7.3.4-1~bpo13+1 | `12ab` | the doctor did not answer |
 ";
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_absent_may_be() {
+        let mut cell = cell("arm64-6.1", "fentry", &[], None);
+        cell.log.absent = Some("not to be had".into());
+        assert_eq!(cell.say(), "absent, and should not be: not to be had");
+        assert!(!cell.passed());
+        cell.may_be_absent = true;
+        assert_eq!(cell.say(), "absent: not to be had");
+        assert!(cell.passed());
+        cell.log.fault = Some("Kernel panic".into());
+        assert!(!cell.passed());
     }
 }

@@ -3,6 +3,7 @@
 
 mod arch;
 mod archive;
+mod cross;
 mod debian;
 mod guest;
 mod image;
@@ -12,6 +13,7 @@ mod log;
 mod matrix;
 mod programs;
 mod record;
+mod site;
 mod suite;
 mod userland;
 
@@ -25,11 +27,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
-use self::arch::{Arch, X86_64};
-use self::debian::Debian;
-use self::image::Image;
-use self::kernels::Kernel;
+use self::arch::{Arch, NATIVE};
+use self::kernels::{Kernel, Name};
 use self::lab::Lab;
+use self::site::{Ground, Site};
 use self::suite::BACKENDS;
 use crate::workspace::Workspace;
 use crate::{ebpf, exec};
@@ -37,14 +38,15 @@ use crate::{ebpf, exec};
 /// What is run, and how.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Series of kernels, as in `6.12`, or `newest`; without any, a choice of all that are
-    /// maintained
+    /// Series of kernels, as in `6.12` or `arm64-6.12`, or `newest`; without any, a choice of all
+    /// that are maintained
     kernels: Vec<String>,
     /// Only with this backend, or only the doctor; repeatable
     #[arg(long = "backend", value_name = "BACKEND", value_parser = clap::builder::PossibleValuesParser::new(BACKENDS))]
     backends: Vec<String>,
-    /// Only what every change must pass: fewer kernels, and the essential tests
-    #[arg(long, conflicts_with = "kernels")]
+    /// Only what every change must pass: the essential tests, and fewer kernels unless they are
+    /// named
+    #[arg(long)]
     ci: bool,
     /// Record what the doctor says, and how hard the verifier works, where they are asked
     #[arg(long)]
@@ -61,12 +63,13 @@ pub struct Options {
 }
 
 impl Options {
-    fn kernels(&self) -> Vec<&str> {
-        match self.kernels.as_slice() {
+    fn kernels(&self) -> Vec<Name<'_>> {
+        let names: Vec<&str> = match self.kernels.as_slice() {
             [] if self.ci => kernels::CI.to_vec(),
             [] => kernels::ALL.to_vec(),
             named => named.iter().map(String::as_str).collect(),
-        }
+        };
+        names.into_iter().map(Name::parse).collect()
     }
 
     fn backends(&self) -> Vec<&'static str> {
@@ -89,31 +92,40 @@ impl Options {
 
 /// Fetches, builds, runs, and tells.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let arch = &X86_64;
-    let cache = cache_folder()?.join(arch.debian);
+    let cache = cache_folder()?;
     let folder = workspace.target.join("vm");
     ebpf::ensure(workspace)?;
-    let programs = programs::build(workspace, &folder.join("cargo"), arch)?;
+    let native = programs::build(workspace, &folder.join("cargo"), &NATIVE, None)?;
+    let tests = programs::tests(&native)?;
     if options.list {
-        return list(options, &cache, &programs.tests);
+        return list(options, &cache, &tests);
     }
 
-    install_programs(arch)?;
-    let debian = Debian::new(cache.join("apt"), arch)?;
-    let kernels = provide_kernels(options, &cache, &debian, arch)?;
-    let userland = userland::provide(&cache, options.update, &debian, arch)?;
-    let image = Image::build(workspace, &folder, userland, &programs)?;
+    let names = options.kernels();
+    let is_wanted = |arch: &&'static Arch| names.iter().any(|name| name.arch.debian == arch.debian);
+    let archs: Vec<&'static Arch> = arch::ALL.iter().copied().filter(is_wanted).collect();
+    install_programs(&archs)?;
+    let ground = Ground {
+        workspace,
+        cache: &cache,
+        folder: &folder,
+        update: options.update,
+    };
+    let sites = archs
+        .iter()
+        .map(|arch| Site::prepare(&ground, arch, &names))
+        .collect::<Result<Vec<_>>>()?;
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let logs = folder.join("logs").join(&now);
     let records = workspace.root.join("tests/kernels");
-    let lab = Lab::open(arch, image, &kernels, logs, records)?;
+    let lab = Lab::open(&sites, logs, records)?;
     let backends = options.backends();
-    let cells = lab.fill(&kernels, &backends, &programs.tests, options)?;
+    let cells = lab.fill(&backends, &tests, options)?;
 
-    let version = exec::output(Command::new(arch.qemu).arg("--version"))?;
-    let version = version.lines().next().unwrap_or_default();
     let date = now.split('T').next().unwrap_or_default();
-    let with = format!("{date}, {}, {version}, {}.", arch.debian, lab.accel.name());
+    let machines: Vec<String> = sites.iter().map(Site::machine).collect::<Result<_>>()?;
+    let with = format!("{date}; {}.", machines.join("; "));
+    let kernels: Vec<&Kernel> = sites.iter().flat_map(|site| &site.kernels).collect();
     let table = matrix::table(&with, &kernels, &backends, &cells);
     println!("{table}");
     if options.is_all() {
@@ -129,27 +141,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
 }
 
-fn provide_kernels(
-    options: &Options,
-    cache: &Path,
-    debian: &Debian,
-    arch: &Arch,
-) -> Result<Vec<Kernel>> {
-    let folder = cache.join("kernels");
-    let provide = |series: &str| match Kernel::fetched(&folder, series)? {
-        Some(kernel) if !options.update => Ok(kernel),
-        _ => Kernel::fetch(&folder, series, debian, arch),
-    };
-    options.kernels().into_iter().map(provide).collect()
-}
-
 fn list(options: &Options, cache: &Path, tests: &[String]) -> Result<()> {
-    for series in options.kernels() {
-        match Kernel::fetched(&cache.join("kernels"), series)? {
+    for name in options.kernels() {
+        let folder = cache.join(name.arch.debian).join("kernels");
+        match Kernel::fetched(&folder, name)? {
             Some(Kernel { package, .. }) => {
-                println!("{series}: {} {}", package.name, package.version);
+                println!("{name}: {} {}", package.name, package.version);
             }
-            None => println!("{series}: not fetched yet"),
+            None => println!("{name}: not fetched yet"),
         }
     }
     for backend in options.backends() {
@@ -170,7 +169,7 @@ fn cache_folder() -> Result<PathBuf> {
     Ok(cache.join("pipewatch-vm"))
 }
 
-fn install_programs(arch: &Arch) -> Result<()> {
+fn install_programs(archs: &[&Arch]) -> Result<()> {
     if !exec::is_installed("apt-get") || !exec::is_installed("dpkg") {
         bail!(
             "the kernels are packages of Debian, and there is no apt-get here\n\
@@ -179,7 +178,7 @@ fn install_programs(arch: &Arch) -> Result<()> {
     }
     let missing: Vec<&str> = archive::PROGRAMS
         .iter()
-        .chain(&[(arch.qemu, arch.qemu_package)])
+        .chain(archs.iter().flat_map(|arch| arch.needs))
         .filter(|(program, _)| !exec::is_installed(program))
         .map(|(_, package)| *package)
         .collect();

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::arch::Arch;
+use super::cross::Cross;
 use crate::exec;
 use crate::test::PACKAGE;
 use crate::workspace::Workspace;
@@ -18,20 +19,25 @@ const TESTS: &str = "live";
 pub struct Programs {
     /// The tool, the scenarios, and the tests.
     pub files: Vec<(&'static str, PathBuf)>,
-    /// The names of all tests.
-    pub tests: Vec<String>,
 }
 
 /// Builds them into a folder of their own: what is linked in another way would
 /// replace what other commands have built.
-pub fn build(workspace: &Workspace, folder: &Path, arch: &Arch) -> Result<Programs> {
+pub fn build(
+    workspace: &Workspace,
+    folder: &Path,
+    arch: &Arch,
+    cross: Option<&Cross>,
+) -> Result<Programs> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.extend(cross.into_iter().flat_map(Cross::flags));
     let cargo = |args: &[&str]| {
-        let mut cargo = workspace.cargo();
+        let mut cargo = cross.map_or_else(|| workspace.cargo(), |cross| cross.cargo(workspace));
         cargo
             .args(args)
             .args(["--release", "--target", arch.target, "--target-dir"])
             .arg(folder)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static");
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         cargo
     };
     exec::run(&mut cargo(&["build", "--package", "pipewatch"]))?;
@@ -45,18 +51,21 @@ pub fn build(workspace: &Workspace, folder: &Path, arch: &Arch) -> Result<Progra
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .with_context(|| format!("{} did not tell what it built", exec::name(&tests)))?;
     let bin = folder.join(arch.target).join("release");
-    let tests = list(&live)?;
     Ok(Programs {
         files: vec![
             ("pipewatch", bin.join("pipewatch")),
             ("scenario", bin.join("scenario")),
             (TESTS, live),
         ],
-        tests,
     })
 }
 
-fn list(live: &Path) -> Result<Vec<String>> {
+/// The names of all tests, which must be built for this machine.
+pub fn tests(programs: &Programs) -> Result<Vec<String>> {
+    let mut files = programs.files.iter();
+    let (_, live) = files
+        .find(|(name, _)| *name == TESTS)
+        .context("the tests were not built")?;
     let mut list = Command::new(live);
     let listed = exec::output(
         list.args(["--list", "--format", "terse"])

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::arch::Arch;
+use super::arch::{self, Arch};
 use super::archive;
 use super::debian::Debian;
 use crate::exec;
@@ -43,6 +43,16 @@ const PACKAGES: &[&str] = &[
     "zlib1g",
 ];
 
+/// Those of them that run Python.
+const PYTHON: &[&str] = &[
+    "libc6",
+    "libexpat1",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "python3.11-minimal",
+    "zlib1g",
+];
+
 /// What nothing needs, a third of it all.
 const UNNEEDED: &[&str] = &[
     "etc",
@@ -52,8 +62,14 @@ const UNNEEDED: &[&str] = &[
 ];
 
 /// The archive below `folder`; a new one where it does not hold what is listed
-/// here, or `update` asks for newer packages.
-pub fn provide(folder: &Path, update: bool, debian: &Debian, arch: &Arch) -> Result<PathBuf> {
+/// here, or `update` asks for newer packages. `native` has programs that run here.
+pub fn provide(
+    folder: &Path,
+    update: bool,
+    debian: &Debian,
+    arch: &Arch,
+    native: &Debian,
+) -> Result<PathBuf> {
     let list = [PACKAGES, UNNEEDED].concat().join("\n");
     let sum = Sha256::digest(list);
     let archive = folder.join(format!(
@@ -61,13 +77,13 @@ pub fn provide(folder: &Path, update: bool, debian: &Debian, arch: &Arch) -> Res
         sum[0], sum[1], sum[2]
     ));
     if update || !archive.is_file() {
-        build(&archive, debian, arch)?;
+        build(&archive, debian, arch, native)?;
     }
     Ok(archive)
 }
 
 /// Fetches and packs the programs.
-fn build(archive: &Path, debian: &Debian, arch: &Arch) -> Result<()> {
+fn build(archive: &Path, debian: &Debian, arch: &Arch, native: &Debian) -> Result<()> {
     let tree = tempfile::tempdir().context("cannot make a folder")?;
     let root = tree.path();
     eprintln!("vm: fetching {} packages of programs", PACKAGES.len());
@@ -82,25 +98,32 @@ fn build(archive: &Path, debian: &Debian, arch: &Arch) -> Result<()> {
     fs::remove_dir_all(&gconv).with_context(|| format!("cannot remove {}", gconv.display()))?;
     let python = root.join("usr/bin/python3");
     symlink("python3.11", &python).with_context(|| format!("cannot make {}", python.display()))?;
-    compile_python(root, arch)?;
+    compile_python(root, native)?;
     archive::pack(root, archive, archive::SMALL)
 }
 
-/// Compiles Python's modules, which an emulated machine would take long for.
-fn compile_python(root: &Path, arch: &Arch) -> Result<()> {
+/// Compiles Python's modules, which an emulated machine would take long for. What
+/// comes of it is the same on all architectures.
+fn compile_python(root: &Path, native: &Debian) -> Result<()> {
+    let tree = tempfile::tempdir().context("cannot make a folder")?;
+    let own = tree.path();
+    for package in native.show(PYTHON)? {
+        native.unpack(&package, own)?;
+    }
+    let arch = &arch::NATIVE;
     let libraries: Vec<PathBuf> = ["lib", "usr/lib"]
         .iter()
-        .map(|folder| root.join(folder).join(arch.libraries))
+        .map(|folder| own.join(folder).join(arch.libraries))
         .collect();
-    let mut python = Command::new(root.join("lib").join(arch.libraries).join(arch.loader));
+    let mut python = Command::new(own.join("lib").join(arch.libraries).join(arch.loader));
     python
         .arg("--library-path")
         .arg(std::env::join_paths(libraries).context("a folder with a colon in its name")?)
-        .arg(root.join("usr/bin/python3.11"))
+        .arg(own.join("usr/bin/python3.11"))
         .args(["-m", "compileall", "-qq"])
         .args(["--invalidation-mode", "unchecked-hash", "-s"])
         .arg(root)
         .arg(root.join("usr/lib/python3.11"))
-        .env("PYTHONHOME", root.join("usr"));
+        .env("PYTHONHOME", own.join("usr"));
     exec::run(&mut python)
 }
