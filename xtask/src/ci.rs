@@ -21,6 +21,7 @@ const STEPS: &[&[&str]] = &[
     &["xtask", "tidy"],
     &["xtask", "ebpf", "--verify"],
     &["xtask", "test"],
+    &["xtask", "vm", "--ci"],
 ];
 
 /// Runs the steps up to the first that fails.
