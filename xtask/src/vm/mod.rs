@@ -57,7 +57,7 @@ pub struct Options {
     /// Look for newer kernels and programs than those fetched before
     #[arg(long)]
     update: bool,
-    /// How many machines run at the same time; without this, one on each core
+    /// How many machines run at the same time; without this, two on each core
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
 }
@@ -80,8 +80,9 @@ impl Options {
     }
 
     fn jobs(&self) -> usize {
-        let cores = || thread::available_parallelism().ok();
-        self.jobs.or_else(cores).map_or(1, NonZero::get)
+        // A guest waits for more than half of its time.
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+        self.jobs.map_or_else(|| 2 * cores(), NonZero::get)
     }
 
     /// Whether the result is the whole matrix.
