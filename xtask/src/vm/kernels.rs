@@ -25,7 +25,6 @@ pub const ALL: &[&str] = &[
     NEWEST,
     "arm64-6.1",
     "arm64-6.12",
-    "arm64-newest",
 ];
 /// What every change must pass.
 pub const CI: &[&str] = &["5.10", "6.1", "6.12", NEWEST];
