@@ -36,6 +36,11 @@ pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
     hang
 }
 
+/// How long an end is held that pipewatch must see held though it may be late.
+pub fn hold_ms() -> String {
+    allowed(Duration::from_secs(4)).as_millis().to_string()
+}
+
 /// Waits for the report about a thread that is no healthy wait.
 pub fn hang_of(watcher: &Program, tid: &Value) -> Value {
     watcher.wait_for("hang", PATIENCE, |record| {

@@ -66,7 +66,7 @@ fn the_race_inside_popen() {
 
 #[test]
 fn one_leak_among_200_forks_of_50_threads() {
-    let mut target = Program::ready(scenario(&["storm", "--hold-ms", "4000"]));
+    let mut target = Program::ready(scenario(&["storm", "--hold-ms", &expect::hold_ms()]));
     let watcher = Watcher::of(&target, &["-v"]);
     target.go();
     let hang = expect::hang(&watcher, &target, THRESHOLD);
@@ -97,7 +97,7 @@ fn one_leak_among_200_forks_of_50_threads() {
 
 #[test]
 fn lost_events_cost_no_hang() {
-    let mut target = Program::ready(scenario(&["storm", "--hold-ms", "4000"]));
+    let mut target = Program::ready(scenario(&["storm", "--hold-ms", &expect::hold_ms()]));
     let watcher = Watcher::of(&target, &["--buffer", "4KiB"]);
     target.go();
     let expected = &target.fact("expect")["hang"];

@@ -14,7 +14,7 @@ use pipewatch_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::expect::{PATIENCE, RUN, hang_of, is_alarm, resolution};
+use crate::expect::{PATIENCE, RUN, hang_of, hold_ms, is_alarm, resolution};
 
 const NOBODY: &str = "65534";
 
@@ -87,12 +87,6 @@ impl User {
         without_history(&mut known);
         (target, known)
     }
-}
-
-/// How long an end is held that pipewatch must see held: it starts after that, and
-/// counts from its first look.
-fn hold_ms() -> String {
-    allowed(Duration::from_secs(4)).as_millis().to_string()
 }
 
 /// What only history tells is not to be known.
@@ -186,7 +180,9 @@ fn an_output_that_something_in_the_background_has() {
 #[test]
 fn the_writer_lets_go_while_it_is_watched() {
     let user = User::new();
-    let target = user.start(&shell("(sleep 90 & exec sleep 6) | (read line; sleep 90)"));
+    let seconds = allowed(Duration::from_secs(6)).as_secs();
+    let script = format!("(sleep 90 & exec sleep {seconds}) | (read line; sleep 90)");
+    let target = user.start(&shell(&script));
     let (watcher, _) = user.watch(&target, &["-v"]);
     let healthy = watcher.wait_for("a healthy wait", PATIENCE, |record| {
         record["type"] == "hang" && record["verdict"] == "waiting"
