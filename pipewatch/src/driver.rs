@@ -427,7 +427,7 @@ impl Session {
             log.flush();
         }
         let counters = self.host.source.counters();
-        let lost = counters.dropped - self.counters.dropped;
+        let lost = counters.lost() - self.counters.lost();
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
         if lost > 0 || full {
@@ -616,7 +616,7 @@ impl Session {
             time: clock::now(),
             tally: self.tally,
             events: counters.events,
-            lost_events: counters.dropped + self.unreadable,
+            lost_events: counters.lost() + self.unreadable,
             reason,
         };
         self.record(|_| Entry::Stopped(stopped))?;

@@ -4,6 +4,7 @@ mod cause;
 mod hooks;
 mod offsets;
 mod programs;
+mod skipped;
 mod tracefs;
 
 use std::{
@@ -23,6 +24,7 @@ use pipewatch_ebpf::{
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
+use self::skipped::Skipped;
 pub use self::{
     cause::Cause,
     hooks::drifted,
@@ -66,8 +68,17 @@ pub struct Counters {
     pub events: u64,
     /// Found it full.
     pub dropped: u64,
+    /// Not made, since the kernel did not run the program.
+    pub skipped: u64,
     /// Processes or sleeps that found their map full.
     pub map_full: u64,
+}
+
+impl Counters {
+    /// What user space never heard of.
+    pub fn lost(&self) -> u64 {
+        self.dropped + self.skipped
+    }
 }
 
 /// Why the kernel side is not at work.
@@ -92,6 +103,7 @@ impl From<Problem> for NotLoaded {
 pub struct Kernel {
     options: Options,
     attached: Option<Attached>,
+    skipped: Skipped,
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     watched: HashMap<MapData, u32, u64>,
@@ -151,6 +163,7 @@ impl Kernel {
         let kernel = Self {
             options,
             attached,
+            skipped: Skipped::of(&ebpf),
             ring: map(&mut ebpf, "EVENTS")?,
             watched: map(&mut ebpf, "WATCHED")?,
             sleeps: map(&mut ebpf, "SLEEPS")?,
@@ -270,6 +283,7 @@ impl Kernel {
         Counters {
             events: sum(abi::COUNTER_EVENTS),
             dropped: sum(abi::COUNTER_DROPPED),
+            skipped: self.skipped.count(),
             map_full: sum(abi::COUNTER_MAP_FULL),
         }
     }
