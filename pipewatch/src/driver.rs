@@ -2,7 +2,6 @@
 //! wait is due for a look, and passes on what the engine concludes.
 
 use std::{
-    collections::BTreeSet,
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -200,31 +199,10 @@ impl Session {
     /// Adds processes and their descendants to the watched ones, and learns
     /// what they hold.
     fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
-        let mut watched: BTreeSet<Pid> = BTreeSet::new();
-        // Children of watched processes are added by the source, so this
-        // ends once a pass finds no process that was forked by another's child.
-        loop {
-            let source = &mut self.host.source;
-            let tasks = source.tasks()?;
-            if let Some(pid) = pids.iter().find(|pid| source.is_hidden(**pid)) {
-                return Err(is_hidden(*pid));
-            }
-            let mut added = false;
-            let mut again = true;
-            while again {
-                again = false;
-                for row in &tasks {
-                    let process = row.actor.process;
-                    let wanted = pids.contains(&process.pid) || watched.contains(&row.parent);
-                    if wanted && watched.insert(process.pid) {
-                        source.watch(process.pid, process.start)?;
-                        (added, again) = (true, true);
-                    }
-                }
-            }
-            if !added {
-                break;
-            }
+        let source = &mut self.host.source;
+        source.watch_families(pids)?;
+        if let Some(pid) = pids.iter().find(|pid| source.is_hidden(**pid)) {
+            return Err(is_hidden(*pid));
         }
         let snapshot = self.adopt(None)?;
         for pid in pids {
@@ -433,6 +411,7 @@ impl Session {
         if lost > 0 || full {
             // What is not watched for want of room is as good as lost.
             self.drain()?;
+            self.host.source.watch_families_again()?;
             self.adopt(Some(clock::now()))?;
             self.untold += lost;
         }

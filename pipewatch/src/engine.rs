@@ -199,7 +199,7 @@ impl Engine {
     /// that moment are missing.
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
-        self.world.adopt(snapshot);
+        self.world.adopt(snapshot, lost.is_some());
         for row in &snapshot.tasks {
             if let Some(sleep) = row.sleep {
                 self.sleeping(row.actor, row.table, sleep);

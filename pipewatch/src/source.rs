@@ -259,6 +259,48 @@ impl Source {
         }
     }
 
+    /// Adds processes and their descendants to the watched ones.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for one, or the host cannot be seen.
+    pub fn watch_families(&mut self, roots: &[Pid]) -> Result<(), Problem> {
+        let mut watched: BTreeSet<Pid> = BTreeSet::new();
+        // Children of watched processes are added when they are forked, so this
+        // ends once a pass finds no process that was forked by another's child.
+        loop {
+            let tasks = self.tasks()?;
+            let mut added = false;
+            let mut again = true;
+            while again {
+                again = false;
+                for row in &tasks {
+                    let process = row.actor.process;
+                    let wanted = roots.contains(&process.pid) || watched.contains(&row.parent);
+                    if wanted && watched.insert(process.pid) {
+                        self.watch(process.pid, process.start)?;
+                        (added, again) = (true, true);
+                    }
+                }
+            }
+            if !added {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds the descendants of watched processes whose fork was missed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::watch_families`].
+    pub fn watch_families_again(&mut self) -> Result<(), Problem> {
+        let tasks = self.tasks()?;
+        let pids = tasks.iter().map(|row| row.actor.process.pid);
+        let watched: BTreeSet<Pid> = pids.filter(|pid| self.is_watched(*pid)).collect();
+        self.watch_families(&Vec::from_iter(watched))
+    }
+
     /// Removes a process from the watched ones; its children stay.
     ///
     /// # Errors

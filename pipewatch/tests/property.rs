@@ -201,7 +201,10 @@ fn adopt(world: &mut World, kernel: &Kernel) {
         tasks: kernel.tasks(),
         ends: kernel.ends(),
     };
-    world.adopt(&snapshot.only(|process| kernel.is_watched(process.pid)));
+    world.adopt(
+        &snapshot.only(|process| kernel.is_watched(process.pid)),
+        false,
+    );
 }
 
 /// The ends the world knows of a table, by descriptor and channel.

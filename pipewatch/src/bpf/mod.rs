@@ -216,6 +216,9 @@ impl Kernel {
     ///
     /// The map is full.
     pub fn watch(&mut self, pid: Pid, start: u64) -> Result<(), Problem> {
+        if self.options.all {
+            return Ok(());
+        }
         self.watched.insert(pid.0, start, 0).map_err(|error| {
             Problem::new(
                 format!("cannot watch process {pid}: {}", chain(&error)),

@@ -41,6 +41,8 @@ pub struct World {
     pipes: BTreeMap<PipeId, Pipe>,
     /// Pipes whose holders changed since [`World::take_changed`].
     changed: BTreeSet<PipeId>,
+    /// Something was missed, so a process may hold ends by a fork that was not seen.
+    gaps: bool,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             tables: BTreeMap::new(),
             pipes: BTreeMap::new(),
             changed: BTreeSet::new(),
+            gaps: false,
         }
     }
 
@@ -117,7 +120,8 @@ impl World {
     /// Takes over what the kernel's tables show, which is to be of watched
     /// processes only: at the beginning, and after events were lost. What is
     /// known of a descriptor that is still the same is kept.
-    pub fn adopt(&mut self, snapshot: &Snapshot) {
+    pub fn adopt(&mut self, snapshot: &Snapshot, lost: bool) {
+        self.gaps |= lost;
         let mut known = std::mem::take(&mut self.tables);
         self.threads.clear();
         self.processes.clear();
@@ -375,8 +379,9 @@ impl World {
         // The same description at the same number: history speaks of this.
         let slot = slot.filter(|slot| slot.end.is_same(&end)).cloned();
         slot.or_else(|| {
-            // Whoever inherits from watched processes is watched.
-            let stranger = !self.lives(process);
+            // Whoever inherits from watched processes is watched, unless that was
+            // missed.
+            let stranger = !self.gaps && !self.lives(process);
             let known = known.map_or(stranger, |known| known.known);
             self.arrived(end, process, known).filter(|_| known)
         })
@@ -574,5 +579,58 @@ fn other_end(end: End, fd: Fd, file: FileId) -> End {
             },
             ..end
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Mode;
+
+    /// A process that is not watched holds an end that a watched one made.
+    fn of_a_stranger(lost: bool) -> Option<ViaKind> {
+        let process = |pid| ProcKey {
+            pid: Pid(pid),
+            start: 1,
+        };
+        let actor = Actor {
+            process: process(500),
+            tid: Tid(500),
+            comm: "server".into(),
+        };
+        let end = |fd, write: bool| End {
+            fd: Fd(fd),
+            pipe: PipeId { dev: 14, inode: 7 },
+            address: 1,
+            file: FileId(u64::from(write)),
+            mode: Mode {
+                read: !write,
+                write,
+            },
+            cloexec: false,
+            kind: Kind::Pipe,
+            head: Some(0),
+        };
+        let mut world = World::new(Pid(1));
+        world.adopt(&Snapshot::default(), lost);
+        world.apply(&Event {
+            time: Ktime(1),
+            actor,
+            table: TableId(1),
+            fact: Fact::Create {
+                read: end(3, false),
+                write_fd: Fd(4),
+                write_file: Some(FileId(1)),
+                stack: None,
+            },
+        });
+        let slot = world.slot(process(501), TableId(2), end(4, true));
+        slot.map(|slot| slot.via.kind)
+    }
+
+    #[test]
+    fn an_end_was_passed_on_only_if_no_fork_can_have_been_missed() {
+        assert_eq!(of_a_stranger(false), Some(ViaKind::Passed));
+        assert_eq!(of_a_stranger(true), None);
     }
 }
