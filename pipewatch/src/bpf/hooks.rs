@@ -1,12 +1,9 @@
 //! Whether the running kernel has what each hook relies on, down to the types
 //! of its arguments: what a new kernel changes is named before it is felt.
 
-use std::collections::BTreeMap;
-
-use btfparse::{Offset, TypeInformation, TypeVariant};
-
 use super::{
-    NotLoaded, offsets,
+    NotLoaded,
+    btf::{self, Kind, Named, Type, Types},
     programs::{Hook, PROGRAMS, Program},
 };
 use crate::arch;
@@ -29,39 +26,31 @@ const SLOT: u32 = 8;
 ///
 /// The kernel has no type information.
 pub fn drifted() -> Result<Vec<String>, NotLoaded> {
-    Ok(Declared::by(&offsets::types_of_running_kernel()?).drifted())
+    let bytes = btf::of_running_kernel()?;
+    let types = Types::parse(&bytes)?;
+    Ok(Declared::by(&types).drifted())
 }
 
 /// Names with what stands behind them: the arguments of a function or typed
 /// tracepoint, the members of a structure. Some names stand for several things.
 struct Declared<'a> {
-    types: &'a TypeInformation,
-    ids: BTreeMap<String, Vec<u32>>,
+    types: &'a Types<'a>,
+    named: Named<'a>,
 }
 
 impl<'a> Declared<'a> {
-    fn by(types: &'a TypeInformation) -> Self {
+    fn by(types: &'a Types<'a>) -> Self {
         let places = PLACES.iter().map(|(structure, ..)| (*structure).to_owned());
         let wanted = PROGRAMS.iter().map(|program| symbol(program.hook));
-        let mut ids: BTreeMap<String, Vec<u32>> =
-            wanted.chain(places).map(|name| (name, vec![])).collect();
-        for &id in types.get().keys() {
-            let name = types.name_of(id);
-            if let Some(known) = name.and_then(|name| ids.get_mut(&name)) {
-                known.push(id);
-            }
-        }
-        Self { types, ids }
+        let named = types.named(wanted.chain(places));
+        Self { types, named }
     }
 
     fn drifted(&self) -> Vec<String> {
         let hooks = PROGRAMS.iter().filter_map(|program| self.drift_of(program));
         let places = PLACES.iter().filter_map(|&(structure, member, offset)| {
-            let is_there = |&id: &u32| {
-                let found = self.types.offset_of(id, member);
-                found.is_ok_and(|(_, found)| found == Offset::ByteOffset(offset))
-            };
-            let fits = self.ids.get(structure)?.iter().any(is_there);
+            let mut structures = self.named.all(Kind::Struct, structure);
+            let fits = structures.any(|(id, _)| self.types.offset_of(id, member) == Some(offset));
             (!fits).then(|| format!("{structure}.{member} is not at byte {offset}"))
         });
         hooks.chain(places).collect()
@@ -69,10 +58,15 @@ impl<'a> Declared<'a> {
 
     fn drift_of(&self, program: &Program) -> Option<String> {
         let hook = program.hook.name();
-        let ids = self.ids.get(&symbol(program.hook))?;
-        let found: Vec<Vec<String>> = ids
-            .iter()
-            .filter_map(|&id| self.arguments(program.hook, id))
+        let kind = match program.hook {
+            Hook::Typed(_) => Kind::Typedef,
+            Hook::Enter(_) | Hook::Exit(_) => Kind::Function,
+            Hook::Iterator(_) => Kind::Struct,
+        };
+        let name = symbol(program.hook);
+        let types = self.named.all(kind, &name);
+        let found: Vec<Vec<String>> = types
+            .filter_map(|(_, of)| self.arguments(program.hook, &of))
             .collect();
         if found.iter().any(|arguments| fits(program, arguments)) {
             return None;
@@ -92,21 +86,19 @@ impl<'a> Declared<'a> {
     }
 
     /// What a hook is given, as C declares it.
-    fn arguments(&self, hook: Hook, id: u32) -> Option<Vec<String>> {
-        match (hook, self.types.from_id(id)?) {
+    fn arguments(&self, hook: Hook, of: &Type<'_>) -> Option<Vec<String>> {
+        match hook {
             // The first argument is the tracepoint's own, and no program's.
-            (Hook::Typed(_), TypeVariant::Typedef(typedef)) => {
-                let function = self.types.pointee_tid(*typedef.tid()).ok()?;
-                Some(self.parameters(function)?.into_iter().skip(1).collect())
+            Hook::Typed(_) => {
+                let pointer = self.types.get(of.of)?;
+                Some(self.parameters(pointer.of)?.skip(1).collect())
             }
-            (Hook::Enter(_) | Hook::Exit(_), TypeVariant::Func(function)) => {
-                self.parameters(*function.prototype_tid())
-            }
-            (Hook::Iterator(_), TypeVariant::Struct(context)) => {
-                let members = context.member_list().iter().zip(0..);
+            Hook::Enter(_) | Hook::Exit(_) => Some(self.parameters(of.of)?.collect()),
+            Hook::Iterator(_) => {
+                let members = of.members().iter().zip(0..);
                 let said = members.map(|(member, slot)| {
-                    let text = self.text(member.tid());
-                    if member.offset() == Offset::ByteOffset(slot * SLOT) {
+                    let text = self.types.declaration(member.of.get());
+                    if of.offset(member) == Some(slot * SLOT) {
                         text
                     } else {
                         format!("{text} elsewhere")
@@ -114,33 +106,12 @@ impl<'a> Declared<'a> {
                 });
                 Some(said.collect())
             }
-            _ => None,
         }
     }
 
-    fn parameters(&self, function: u32) -> Option<Vec<String>> {
-        let TypeVariant::FuncProto(function) = self.types.from_id(function)? else {
-            return None;
-        };
-        let parameters = function.parameter_list().iter();
-        Some(parameters.map(|one| self.text(one.tid())).collect())
-    }
-
-    /// A type as C writes it, without `const` and the like. A union stands for
-    /// its first member: so an iterator's context pads its pointers.
-    fn text(&self, id: u32) -> String {
-        let name = || self.types.name_of(id).unwrap_or_default();
-        match self.types.from_id(id) {
-            Some(TypeVariant::Ptr(to)) => format!("{} *", self.text(*to.tid())),
-            Some(TypeVariant::Const(of)) => self.text(*of.tid()),
-            Some(TypeVariant::TypeTag(of)) => self.text(*of.tid()),
-            Some(TypeVariant::Struct(_) | TypeVariant::Fwd(_)) => format!("struct {}", name()),
-            Some(TypeVariant::Union(union)) => {
-                let first = union.member_list().first();
-                first.map_or_else(String::new, |first| self.text(first.tid()))
-            }
-            _ => name(),
-        }
+    fn parameters(&self, function: u32) -> Option<impl Iterator<Item = String>> {
+        let parameters = self.types.get(function)?.parameters()?.iter();
+        Some(parameters.map(|one| self.types.declaration(one.of.get())))
     }
 }
 
@@ -173,80 +144,41 @@ fn releases(program: &Program) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::btf::made::{self, Btf},
+        *,
+    };
 
-    const STRUCT: u32 = 4;
-    const PTR: u32 = 2;
-    const TYPEDEF: u32 = 8;
-    const FUNC: u32 = 12;
-    const FUNC_PROTO: u32 = 13;
-
-    /// Type information as a kernel tells it, built by hand.
-    #[derive(Default)]
-    struct Types {
-        count: u32,
-        types: Vec<u32>,
-        names: Vec<u8>,
+    fn pointer(made: &mut Btf, structure: &str) -> u32 {
+        let structure = made.add(made::STRUCT, structure, 0, &[]);
+        made.add(made::PTR, "", structure, &[])
     }
 
-    impl Types {
-        /// Adds a type and tells its id.
-        fn add(&mut self, kind: u32, name: &str, of: u32, entries: &[[u32; 2]]) -> u32 {
-            let at = match name {
-                "" => 0,
-                name => {
-                    self.names.extend([name.as_bytes(), b"\0"].concat());
-                    self.names.len() as u32 - name.len() as u32
-                }
-            };
-            self.types
-                .extend([at, kind << 24 | entries.len() as u32, of]);
-            self.types.extend(entries.as_flattened());
-            self.count += 1;
-            self.count
-        }
+    fn tracepoint(made: &mut Btf, name: &str, arguments: &[u32]) {
+        let own = made.add(made::PTR, "", 0, &[]);
+        let function = made.prototype(&[&[own], arguments].concat());
+        let pointer = made.add(made::PTR, "", function, &[]);
+        made.add(made::TYPEDEF, name, pointer, &[]);
+    }
 
-        fn pointer(&mut self, structure: &str) -> u32 {
-            let structure = self.add(STRUCT, structure, 0, &[]);
-            self.add(PTR, "", structure, &[])
-        }
-
-        fn function(&mut self, arguments: &[u32]) -> u32 {
-            let arguments: Vec<_> = arguments.iter().map(|&id| [0, id]).collect();
-            self.add(FUNC_PROTO, "", 0, &arguments)
-        }
-
-        fn tracepoint(&mut self, name: &str, arguments: &[u32]) {
-            let own = self.add(PTR, "", 0, &[]);
-            let function = self.function(&[&[own], arguments].concat());
-            let pointer = self.add(PTR, "", function, &[]);
-            self.add(TYPEDEF, name, pointer, &[]);
-        }
-
-        /// What has drifted, of one hook.
-        fn drift_of(&self, hook: Hook) -> Option<String> {
-            let size = self.types.len() as u32 * 4;
-            let names = self.names.len() as u32 + 1;
-            let header = [0x0001_eb9f, 24, 0, size, size, names];
-            let words = header.iter().chain(&self.types);
-            let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
-            bytes.push(0);
-            bytes.extend(&self.names);
-            let types = offsets::parse(bytes).expect("type information");
-            let program = PROGRAMS.iter().find(|program| program.hook == hook);
-            Declared::by(&types).drift_of(program.expect("a hook of the table"))
-        }
+    /// What has drifted, of one hook.
+    fn drift_of(made: &Btf, hook: Hook) -> Option<String> {
+        let bytes = made.bytes();
+        let types = Types::parse(&bytes).expect("type information");
+        let program = PROGRAMS.iter().find(|program| program.hook == hook);
+        Declared::by(&types).drift_of(program.expect("a hook of the table"))
     }
 
     #[test]
     fn a_tracepoint_whose_arguments_move_is_named() {
         let hook = Hook::Typed("sched_switch");
         let switch = |order: fn([u32; 3]) -> Vec<u32>| {
-            let mut types = Types::default();
-            let task = types.pointer("task_struct");
-            let [bool, state] = ["bool", "state"].map(|name| types.add(TYPEDEF, name, 0, &[]));
-            types.tracepoint("btf_trace_sched_switch", &order([bool, state, task]));
-            types.drift_of(hook)
+            let mut made = Btf::default();
+            let task = pointer(&mut made, "task_struct");
+            let [bool, state] = ["bool", "state"].map(|name| made.add(made::TYPEDEF, name, 0, &[]));
+            let arguments = order([bool, state, task]);
+            tracepoint(&mut made, "btf_trace_sched_switch", &arguments);
+            drift_of(&made, hook)
         };
         assert_eq!(switch(|[bool, _, task]| vec![bool, task, task]), None);
         let later = switch(|[bool, state, task]| vec![bool, task, task, state]);
@@ -264,22 +196,50 @@ mod tests {
     #[test]
     fn a_function_has_its_one_argument_and_no_other() {
         let function = |name: &str, more: &[u32]| {
-            let mut types = Types::default();
-            let registers = types.pointer("pt_regs");
-            let function = types.function(&[&[registers], more].concat());
-            types.add(FUNC, &format!("{}{name}", arch::FUNCTION), function, &[]);
-            types
+            let mut made = Btf::default();
+            let registers = pointer(&mut made, "pt_regs");
+            let prototype = made.prototype(&[&[registers], more].concat());
+            let name = format!("{}{name}", arch::FUNCTION);
+            made.add(made::FUNC, &name, prototype, &[]);
+            made
         };
         let range = Hook::Exit("close_range");
-        assert_eq!(function("close_range", &[]).drift_of(range), None);
-        let drift = function("close_range", &[1]).drift_of(range);
+        assert_eq!(drift_of(&function("close_range", &[]), range), None);
+        let drift = drift_of(&function("close_range", &[1]), range);
         let drift = drift.expect("one argument too many");
         assert!(drift.starts_with("close_range is given"), "{drift}");
+        let close = function("close", &[]);
         assert_eq!(
-            function("close", &[]).drift_of(range).as_deref(),
+            drift_of(&close, range).as_deref(),
             Some("close_range is missing, which Linux has since 5.9")
         );
         // Some architectures never had this one.
-        assert_eq!(function("close", &[]).drift_of(Hook::Exit("dup2")), None);
+        assert_eq!(drift_of(&close, Hook::Exit("dup2")), None);
+    }
+
+    #[test]
+    fn an_iterator_is_given_machine_words() {
+        let hook = Hook::Iterator("task");
+        let context = |task_at: u32| {
+            let mut made = Btf::default();
+            let [meta, task] =
+                ["bpf_iter_meta", "task_struct"].map(|name| pointer(&mut made, name));
+            let [meta, task] = [meta, task].map(|pointer| {
+                // As the kernel pads it: a union of the pointer and 64 bits.
+                let pointer = made.member("pointer", pointer, 0);
+                made.add(made::UNION, "", 8, &pointer)
+            });
+            let members = [made.member("", meta, 0), made.member("", task, task_at)].concat();
+            made.add(made::STRUCT, "bpf_iter__task", 16, &members);
+            drift_of(&made, hook)
+        };
+        assert_eq!(context(64), None);
+        assert_eq!(
+            context(128).as_deref(),
+            Some(
+                "task is given (struct bpf_iter_meta *, struct task_struct * elsewhere), and not \
+                 (struct bpf_iter_meta *, struct task_struct *)"
+            )
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel side at work: loading, what it reports, and its iterators.
 
+mod btf;
 mod cause;
 mod hooks;
 mod offsets;
@@ -14,7 +15,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, StackTraceMap},
     programs::Iter,
 };
@@ -122,8 +123,15 @@ impl Kernel {
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
     pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Self, NotLoaded> {
-        let layout = offsets::of_running_kernel()?;
-        let btf = Btf::from_sys_fs().map_err(|error| unexpected("read kernel BTF", &error))?;
+        // It parses the kernel's type information by itself, to relocate members,
+        // which these programs do not need. Before other memory is taken it goes.
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        let types = btf::of_running_kernel()?;
+        let layout = offsets::resolve(&btf::Types::parse(&types)?)?;
+        let btf = Btf::parse(&types, Endianness::default())
+            .map_err(|error| unexpected("understand the kernel's type information", &error))?;
+        drop(types);
         let reads = set(&[
             libc::SYS_read,
             libc::SYS_readv,
@@ -136,9 +144,7 @@ impl Kernel {
         ]);
         let calls = [libc::SYS_execve, libc::SYS_execveat].map(|number| number as u32);
         let flag = u32::from;
-        let mut loader = EbpfLoader::new();
         let mut ebpf = loader
-            .btf(Some(&btf))
             .map_max_entries("EVENTS", options.buffer)
             .override_global("OFFSETS", &layout.offsets, true)
             .override_global("TYPED_TASKS", &flag(layout.typed_tasks), true)
