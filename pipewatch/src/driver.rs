@@ -21,7 +21,7 @@ use crate::{
     debug_log::DebugLog,
     engine::Engine,
     event::{Call, EndRow, Kind, Snapshot, TaskRow},
-    finding::{Details as _, Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
+    finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -29,6 +29,7 @@ use crate::{
     plan::{Plan, Target},
     problem::Problem,
     procfs,
+    reports::Reports,
     rules::Rules,
     signals::Signal,
     source::Source,
@@ -142,8 +143,7 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
 struct Session {
     host: Host,
     engine: Engine,
-    recorder: Option<trace_file::Writer>,
-    output: Output,
+    reports: Reports,
     debug_log: Option<DebugLog>,
     counters: Counters,
     /// Lost events that were not reported yet, and when some were last.
@@ -183,8 +183,7 @@ impl Session {
         Ok(Self {
             host: Host { source, wall },
             engine: Engine::new(rules),
-            recorder: recorder.transpose()?,
-            output,
+            reports: Reports::new(output, recorder.transpose()?, plan.stacks),
             debug_log: None,
             counters: Counters::default(),
             untold: 0,
@@ -262,6 +261,7 @@ impl Session {
             Some(running) => Some(pollable(running.ended_fd().as_fd())?),
             None => None,
         };
+        let news = self.reports.news();
         let period = self.host.source.tick();
         let end = plan
             .duration
@@ -271,6 +271,7 @@ impl Session {
         let mut asked = false;
         let reason = loop {
             let wake = tick.min(self.next_look());
+            let wake = self.reports.due().map_or(wake, |due| due.min(wake));
             tokio::select! {
                 biased;
                 signal = signals.recv() => match (&command, signal) {
@@ -313,8 +314,15 @@ impl Session {
                         None => pending().await,
                     }
                 } => told.map_err(|error| no_polling(&error))?,
+                () = async {
+                    match &news {
+                        Some(news) => news.notified().await,
+                        None => pending().await,
+                    }
+                } => {}
                 () = sleep_until(wake) => {}
             }
+            self.reports.deliver(&mut self.host)?;
             let hangs = self.tally.hangs;
             self.drain()?;
             if Instant::now() >= tick {
@@ -329,7 +337,7 @@ impl Session {
             if command.is_none() && !matches!(plan.target, Target::All) && self.engine.is_idle() {
                 break Reason::Ended;
             }
-            if command.is_none() && self.output.is_closed() {
+            if command.is_none() && self.reports.is_closed() {
                 return Ok(0);
             }
         };
@@ -549,36 +557,29 @@ impl Session {
             if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
                 self.record_names(hang)?;
             }
-            // What is told is in the trace, whatever happens next.
-            if let Some(recorder) = &mut self.recorder {
-                recorder.flush()?;
-            }
             self.report(Report::Finding(finding))?;
         }
         Ok(())
     }
 
     fn record(&mut self, entry: impl FnOnce(&Source) -> Entry) -> Result<(), Problem> {
-        match &mut self.recorder {
-            Some(recorder) => recorder.write(&entry(&self.host.source)),
-            None => Ok(()),
-        }
+        self.reports.record(|| entry(&self.host.source))
     }
 
     /// Records what a report takes from outside the engine.
     fn record_names(&mut self, hang: &Hang) -> Result<(), Problem> {
-        if self.recorder.is_none() {
+        if !self.reports.is_recorded() {
             return Ok(());
         }
         let reader = hang.reader.actor.process;
         let holders = hang.holders.iter().map(|holder| holder.process);
         for process in holders.chain([reader]) {
-            if let Some(words) = self.host.cmdline(process) {
+            if let Some(words) = procfs::cmdline(process.pid) {
                 self.record(|_| Entry::Cmdline { process, words })?;
             }
         }
         let fd = hang.reader.fd;
-        match self.host.path(reader, fd) {
+        match procfs::path(reader.pid, fd) {
             Some(path) if hang.channel.kind == Kind::Fifo => self.record(|_| Entry::Path {
                 process: reader,
                 fd,
@@ -590,6 +591,7 @@ impl Session {
 
     fn stop(&mut self, reason: Reason) -> Result<(), Problem> {
         self.tell_lost()?;
+        self.reports.finish(&mut self.host)?;
         let counters = self.host.source.counters();
         let stopped = Stopped {
             time: clock::now(),
@@ -599,15 +601,11 @@ impl Session {
             reason,
         };
         self.record(|_| Entry::Stopped(stopped))?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.flush()?;
-        }
         self.report(Report::Stopped(stopped))
     }
 
     fn report(&mut self, report: Report) -> Result<(), Problem> {
-        self.host.wall.refresh();
-        self.output.write(&report, &self.host)
+        self.reports.report(report, &mut self.host)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Actor, Call, Kind, Mode},
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId},
+    stack::Sights,
 };
 
 /// Number of a reported wait, from 1 in the order of reporting.
@@ -117,6 +118,17 @@ pub struct Reader {
     pub since: Ktime,
     /// Where in the program, if known.
     pub stack: Option<StackId>,
+}
+
+impl Reader {
+    /// The begin of its wait.
+    pub fn act(&self) -> Act {
+        Act {
+            time: self.since,
+            actor: self.actor,
+            stack: self.stack,
+        }
+    }
 }
 
 /// How a pipe was made.
@@ -323,22 +335,6 @@ pub enum Finding {
     Resolved(Resolved),
 }
 
-/// A frame of a user stack, innermost first in its list. What is unknown is
-/// `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frame {
-    /// Name of the function.
-    pub function: Option<String>,
-    /// Source file.
-    pub file: Option<String>,
-    /// Line in it, from 1.
-    pub line: Option<u32>,
-    /// The mapped file the code is in.
-    pub module: Option<String>,
-    /// Address in the process.
-    pub address: u64,
-}
-
 /// What a report says of the run itself, first record of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
@@ -427,8 +423,8 @@ pub struct Stopped {
 pub trait Details {
     /// Command line of a process, if it can still be read.
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>>;
-    /// Frames of a stack recorded for a process; empty if unknown.
-    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame>;
+    /// What was found out of its threads and processes.
+    fn sights(&self) -> &Sights;
     /// Path of a FIFO, seen through a descriptor of a process.
     fn path(&self, process: ProcKey, fd: Fd) -> Option<String>;
     /// Wall clock of a moment, nanoseconds since 1970-01-01 UTC.

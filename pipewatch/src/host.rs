@@ -2,10 +2,11 @@
 
 use crate::{
     clock::Wall,
-    finding::{Details, Frame},
-    ids::{Fd, Ktime, ProcKey, StackId},
+    finding::Details,
+    ids::{Fd, Ktime, ProcKey},
     procfs,
     source::Source,
+    stack::Sights,
 };
 
 /// The host.
@@ -16,27 +17,25 @@ pub struct Host {
     pub wall: Wall,
 }
 
-impl Details for Host {
+impl Host {
+    /// With what was found out for a report.
+    pub fn with<'a>(&'a self, sights: &'a Sights) -> impl Details + 'a {
+        Seen { host: self, sights }
+    }
+}
+
+struct Seen<'a> {
+    host: &'a Host,
+    sights: &'a Sights,
+}
+
+impl Details for Seen<'_> {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         procfs::cmdline(process.pid)
     }
 
-    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<Frame> {
-        let addresses = stack.map(|id| self.source.stack(id)).unwrap_or_default();
-        if addresses.is_empty() {
-            return Vec::new();
-        }
-        let maps = procfs::code_maps(process.pid);
-        let frame = |address| {
-            let map = maps.iter().find(|map| map.range.contains(&address));
-            let module = map.map(|map| map.path.clone());
-            Frame {
-                module,
-                address,
-                ..Frame::default()
-            }
-        };
-        addresses.into_iter().map(frame).collect()
+    fn sights(&self) -> &Sights {
+        self.sights
     }
 
     fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
@@ -44,6 +43,6 @@ impl Details for Host {
     }
 
     fn wall(&self, time: Ktime) -> u64 {
-        self.wall.of(time)
+        self.host.wall.of(time)
     }
 }

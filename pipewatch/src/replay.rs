@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::Engine,
-    finding::{Details, Frame, Reason, Report, Stopped, Tally},
-    ids::{Fd, Ktime, ProcKey, StackId},
+    finding::{Details, Reason, Report, Stopped, Tally},
+    ids::{Fd, Ktime, ProcKey},
     output::Output,
     problem::Problem,
+    stack::Sights,
     trace_file::{Entry, Trace},
 };
 
@@ -16,6 +17,7 @@ struct Noted<'a> {
     boot: u64,
     cmdlines: BTreeMap<ProcKey, &'a [String]>,
     paths: BTreeMap<(ProcKey, Fd), &'a str>,
+    sights: Sights,
 }
 
 impl Details for Noted<'_> {
@@ -23,8 +25,8 @@ impl Details for Noted<'_> {
         self.cmdlines.get(&process).map(|words| words.to_vec())
     }
 
-    fn stack(&self, _: ProcKey, _: Option<StackId>) -> Vec<Frame> {
-        Vec::new()
+    fn sights(&self) -> &Sights {
+        &self.sights
     }
 
     fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
@@ -46,6 +48,7 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
         boot: trace.header.boot,
         cmdlines: BTreeMap::new(),
         paths: BTreeMap::new(),
+        sights: Sights::default(),
     };
     for entry in &trace.entries {
         match entry {
@@ -55,6 +58,7 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
             Entry::Path { process, fd, path } => {
                 noted.paths.insert((*process, *fd), path);
             }
+            Entry::Sight(sight) => noted.sights.add(sight.clone()),
             Entry::Started(_) | Entry::Input(_) | Entry::Lost(_) | Entry::Stopped(_) => {}
         }
     }
@@ -82,7 +86,7 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
             }
             Entry::Lost(lost) => output.write(&Report::Lost(*lost), &noted)?,
             Entry::Stopped(recorded) => stopped = *recorded,
-            Entry::Cmdline { .. } | Entry::Path { .. } => {}
+            Entry::Cmdline { .. } | Entry::Path { .. } | Entry::Sight(_) => {}
         }
     }
     output.write(&Report::Stopped(Stopped { tally, ..stopped }), &noted)

@@ -16,6 +16,7 @@ use crate::{
     input::Input,
     problem::Problem,
     rules::Rules,
+    stack::Sight,
 };
 
 /// How long the first line may be, in bytes.
@@ -70,6 +71,8 @@ pub enum Entry {
         /// Where.
         path: String,
     },
+    /// What was found out for a report of a hang.
+    Sight(Sight),
     /// The run's last report.
     Stopped(Stopped),
 }

@@ -16,12 +16,13 @@ use std::{
 use pipewatch::{
     event::{Actor, Call, Kind, Mode},
     finding::{
-        Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, Frame, FreedBy,
-        FreedHow, Hang, HeldFd, Holder, Lost, Outcome, Reader, Reason, Relation, Report, Resolved,
-        Started, Step, Stopped, Tally, Verdict, Via, ViaKind, What,
+        Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, FreedBy, FreedHow,
+        Hang, HeldFd, Holder, Lost, Outcome, Reader, Reason, Relation, Report, Resolved, Started,
+        Step, Stopped, Tally, Verdict, Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId, Tid},
     render::{self, Format, Style},
+    stack::{Frame, FrameKind, Sight, Sights},
 };
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ const WAIT: Ktime = Ktime(86_400 * SECOND);
 #[derive(Default)]
 struct Outside {
     cmdlines: BTreeMap<Pid, Vec<String>>,
-    stacks: BTreeMap<StackId, Vec<Frame>>,
+    sights: Sights,
     path: Option<String>,
 }
 
@@ -45,10 +46,8 @@ impl Details for Outside {
         self.cmdlines.get(&process.pid).cloned()
     }
 
-    fn stack(&self, _: ProcKey, stack: Option<StackId>) -> Vec<Frame> {
-        stack
-            .and_then(|id| self.stacks.get(&id).cloned())
-            .unwrap_or_default()
+    fn sights(&self) -> &Sights {
+        &self.sights
     }
 
     fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
@@ -72,8 +71,31 @@ impl Outside {
         self
     }
 
-    fn with_stack(mut self, id: u32, frames: &[Frame]) -> Self {
-        self.stacks.insert(StackId(id), frames.to_vec());
+    /// Where a thread was so many milliseconds before the wait.
+    fn with_stack(mut self, milliseconds: u64, tid: u32, frames: &[Frame]) -> Self {
+        self.sights.add(Sight::Act {
+            time: Ktime(WAIT.0 - milliseconds * MS),
+            tid: Tid(tid),
+            frames: frames.to_vec(),
+        });
+        self
+    }
+
+    /// Where a process is.
+    fn with_now(mut self, pid: u32, frames: &[Frame]) -> Self {
+        let process = process(pid);
+        let frames = frames.to_vec();
+        self.sights.add(Sight::Now { process, frames });
+        self
+    }
+
+    /// What a program calls its thread.
+    fn with_thread(mut self, pid: u32, tid: u32, name: &str) -> Self {
+        self.sights.add(Sight::Thread {
+            process: process(pid),
+            tid: Tid(tid),
+            name: name.to_owned(),
+        });
         self
     }
 }
@@ -124,13 +146,13 @@ fn held(fd: u32, mode: &str, cloexec: bool) -> HeldFd {
     }
 }
 
-fn in_source(function: &str, file: &str, line: u32, module: &str, address: u64) -> Frame {
+fn in_python(function: &str, file: &str, line: Option<u32>) -> Frame {
     Frame {
+        kind: FrameKind::Python,
         function: Some(function.into()),
         file: Some(file.into()),
-        line: Some(line),
-        module: Some(module.into()),
-        address,
+        line,
+        ..Frame::default()
     }
 }
 
@@ -138,7 +160,7 @@ fn in_module(function: &str, module: &str, address: u64) -> Frame {
     Frame {
         function: Some(function.into()),
         module: Some(module.into()),
-        address,
+        address: Some(address),
         ..Frame::default()
     }
 }
@@ -197,73 +219,47 @@ fn race() -> (Vec<Report>, Outside) {
     (reports, outside)
 }
 
+/// The story: a thread is in `Popen`, and another one has started a `Process`.
 fn race_outside() -> Outside {
     let python = "/usr/bin/python2.7";
     let libc = "/lib/x86_64-linux-gnu/libc.so.6";
+    let subprocess = "/usr/lib/python2.7/subprocess.py";
+    let forking = "/usr/lib/python2.7/multiprocessing/forking.py";
+    let agent = "/srv/agent/agent.py";
+    let popen = |line| {
+        vec![
+            in_module("posix_read", python, 0x55d0_4a11_20c4),
+            in_module("call_function", python, 0x55d0_4a0d_9911),
+            in_python("_execute_child", subprocess, Some(line)),
+            in_python("__init__", subprocess, Some(394)),
+            in_python("run_cmdline_with_file", agent, Some(88)),
+            in_python("run", "/usr/lib/python2.7/threading.py", Some(754)),
+        ]
+    };
+    let reading = [
+        vec![in_module("read", libc, 0x7f3a_1c0f_41b0)],
+        popen(1_025),
+    ];
+    let making = [vec![in_module("pipe2", libc, 0x7f3a_1c0f_4b6b)], popen(930)];
+    let forked = [
+        in_python("__init__", forking, None),
+        in_python(
+            "start",
+            "/usr/lib/python2.7/multiprocessing/process.py",
+            Some(130),
+        ),
+        in_python("start_updater", agent, Some(41)),
+    ];
+    let mut now = vec![in_python("update_for_ever", agent, Some(17))];
+    now.extend(forked.clone());
     Outside::default()
         .with_cmdline(912, &["python2.7", "agent.py"])
         .with_cmdline(25189, &["python2.7", "agent.py"])
-        .with_stack(
-            1,
-            &[
-                in_module("read", libc, 0x7f3a_1c0f_41b0),
-                in_source(
-                    "posix_read",
-                    "Modules/posixmodule.c",
-                    6590,
-                    python,
-                    0x55d0_4a11_20c4,
-                ),
-                in_source(
-                    "call_function",
-                    "Python/ceval.c",
-                    4352,
-                    python,
-                    0x55d0_4a0d_9911,
-                ),
-                in_source(
-                    "PyEval_EvalFrameEx",
-                    "Python/ceval.c",
-                    2989,
-                    python,
-                    0x55d0_4a0d_5a02,
-                ),
-                in_source(
-                    "fast_function",
-                    "Python/ceval.c",
-                    4437,
-                    python,
-                    0x55d0_4a0d_97ee,
-                ),
-            ],
-        )
-        .with_stack(
-            2,
-            &[
-                in_module("pipe2", libc, 0x7f3a_1c0f_4b6b),
-                in_source(
-                    "posix_pipe",
-                    "Modules/posixmodule.c",
-                    6804,
-                    python,
-                    0x55d0_4a11_3377,
-                ),
-            ],
-        )
-        .with_stack(
-            3,
-            &[
-                in_module("_Fork", libc, 0x7f3a_1c0e_b9d2),
-                in_module("fork", libc, 0x7f3a_1c0e_b4c0),
-                in_source(
-                    "posix_fork",
-                    "Modules/posixmodule.c",
-                    3842,
-                    python,
-                    0x55d0_4a11_0b13,
-                ),
-            ],
-        )
+        .with_thread(912, 934, "pusher_keep_alive")
+        .with_stack(0, 934, &reading.concat())
+        .with_stack(412, 934, &making.concat())
+        .with_stack(409, 921, &forked)
+        .with_now(25189, &now)
 }
 
 fn race_hang() -> Hang {
@@ -638,7 +634,9 @@ fn hostile() -> (Vec<Report>, Outside) {
             25189,
             &["java", &"-Xlong:option=é漢字\r".repeat(400), "Main"],
         )
-        .with_stack(1, &frames);
+        .with_thread(912, 934, "a\u{fffd}b\u{1b}[m")
+        .with_thread(912, 921, "a\nb\u{202e}c")
+        .with_stack(0, 934, &frames);
     outside.path = Some("/tmp/a\u{85}b \u{2028}c".into());
     (
         vec![Report::Finding(Finding::Hang(Box::new(hang)))],
@@ -838,7 +836,8 @@ fn what_could_play_tricks_is_escaped_and_nothing_else() {
         r"a�b\x1b[m",
         r"print(1)\nprint('\x1b[2J')",
         r"\d",
-        r"f\x1b]0;owned\x07 (in /tmp/\u{200b}lib.so)",
+        r"f\x1b]0;owned\x07 (in \u{200b}lib.so)",
+        r"thread 921 (a\nb\u{202e}c)",
         r"/tmp/a\u{85}b \u{2028}c",
         "é漢字",
     ] {
@@ -1029,25 +1028,31 @@ fn assert_hang(record: &Value) {
     );
     assert_fields(
         &record["reader"],
-        "pid tid comm cmdline fd call blocked_ms stack",
+        "pid tid comm thread_name cmdline fd call blocked_ms stack",
     );
     assert_fields(&record["pipe"], "inode kind path buffered created");
     if !record["pipe"]["created"].is_null() {
-        assert_fields(&record["pipe"]["created"], "time pid tid comm fds stack");
+        assert_fields(
+            &record["pipe"]["created"],
+            "time pid tid comm thread_name fds stack",
+        );
     }
     for holder in record["holders"].as_array().unwrap() {
         assert_fields(
             holder,
             "pid ppid comm cmdline fds relation used execed via stack",
         );
-        assert_fields(&holder["via"], "kind time pid tid comm stack");
+        assert_fields(&holder["via"], "kind time pid tid comm thread_name stack");
         for held in holder["fds"].as_array().unwrap() {
             assert_fields(held, "fd mode cloexec");
         }
     }
     for step in record["timeline"].as_array().unwrap() {
         let child = if step["what"] == "fork" { "child" } else { "" };
-        assert_fields(step, &format!("time pid tid comm what fds stack {child}"));
+        assert_fields(
+            step,
+            &format!("time pid tid comm thread_name what fds stack {child}"),
+        );
     }
     for frame in record["reader"]["stack"].as_array().unwrap() {
         assert_fields(frame, "kind function file line module address");
@@ -1063,7 +1068,10 @@ fn every_fact_is_in_the_record() {
     let hang = &all[1];
     assert_eq!(hang["time"], "2026-11-23T04:11:11.120331Z");
     assert_eq!(hang["reader"]["blocked_ms"], 1_003);
-    assert_eq!(hang["reader"]["stack"][1]["line"], 6_590);
+    assert_eq!(hang["reader"]["stack"][3]["line"], 1_025);
+    assert_eq!(hang["reader"]["stack"][3]["kind"], "python");
+    assert_eq!(hang["reader"]["thread_name"], "pusher_keep_alive");
+    assert_eq!(hang["holders"][0]["stack"][0]["line"], 17);
     assert_eq!(hang["reader"]["stack"][1]["address"], "0x55d04a1120c4");
     assert_eq!(hang["pipe"]["buffered"], 0);
     assert_eq!(hang["holders"][0]["fds"][1]["mode"], "w");

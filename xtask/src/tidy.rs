@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::workspace::{self, Workspace};
 
 const WORDS: &[&str] = &[
-    "ids", "arch", "event", "finding", "input", "problem", "rules", "decode",
+    "ids", "arch", "event", "finding", "stack", "input", "problem", "rules", "decode",
 ];
 const LOGIC: &[&str] = &["world", "correlate"];
 const ENGINE: &[&str] = &["engine"];
@@ -16,6 +16,7 @@ const VIEWS: &[&str] = &["render"];
 const LEAVES: &[&str] = &[
     "bpf",
     "procfs",
+    "stacks",
     "clock",
     "signals",
     "target",
@@ -29,6 +30,7 @@ const LOOP: &[&str] = &[
     "plan",
     "host",
     "debug_log",
+    "reports",
     "driver",
     "replay",
     "doctor",

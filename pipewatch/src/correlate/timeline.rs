@@ -3,7 +3,7 @@
 use super::role::Holding;
 use crate::{
     event::Kind,
-    finding::{Act, Reader, Step, ViaKind, What},
+    finding::{Reader, Step, ViaKind, What},
     ids::Fd,
     world::Pipe,
 };
@@ -39,11 +39,7 @@ pub(super) fn timeline<'a>(
     let by_party = |step: &&Step| parties.contains(&Some(step.act.actor.process));
     steps.extend(closes.filter(by_party).cloned());
     steps.push(Step {
-        act: Act {
-            time: reader.since,
-            actor: reader.actor,
-            stack: reader.stack,
-        },
+        act: reader.act(),
         what: What::Read(reader.call),
         fds: vec![reader.fd],
     });

@@ -11,7 +11,6 @@ mod wait_set;
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    ops::Range,
     path::PathBuf,
 };
 
@@ -64,37 +63,6 @@ pub fn process_of(id: u32) -> io::Result<Option<Pid>> {
     Ok(field.and_then(|value| value.trim().parse().ok()).map(Pid))
 }
 
-/// A file that a process has mapped executable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeMap {
-    /// Where.
-    pub range: Range<u64>,
-    /// Which.
-    pub path: String,
-}
-
-/// What a process has mapped executable; nothing if it is gone.
-pub fn code_maps(pid: Pid) -> Vec<CodeMap> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    maps.lines().filter_map(code_map).collect()
-}
-
-/// `start-end perms offset dev inode path`, if it is executable and has a path.
-fn code_map(line: &str) -> Option<CodeMap> {
-    let mut words = line.splitn(6, ' ');
-    let (start, end) = words.next()?.split_once('-')?;
-    let permissions = words.next()?;
-    let path = words.nth(3)?.trim_start();
-    if !permissions.contains('x') || path.is_empty() {
-        return None;
-    }
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    Some(CodeMap {
-        range: hex(start)?..hex(end)?,
-        path: path.to_owned(),
-    })
-}
-
 /// All of a small file, with as few calls as can be: they are what it costs to
 /// look at every thread.
 fn read(path: &str) -> io::Result<Vec<u8>> {
@@ -117,22 +85,6 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_maps() {
-        let line = "7f01000-7f02000 r-xp 00001000 fe:00 42   /usr/lib/lib c.so";
-        let expected = CodeMap {
-            range: 0x7f0_1000..0x7f0_2000,
-            path: "/usr/lib/lib c.so".to_owned(),
-        };
-        assert_eq!(code_map(line), Some(expected));
-        assert_eq!(
-            code_map("7f01000-7f02000 rw-p 00001000 fe:00 42 /usr/lib/libc.so"),
-            None
-        );
-        assert_eq!(code_map("7f01000-7f02000 r-xp 00000000 00:00 0 "), None);
-        assert_eq!(code_map("nonsense"), None);
-    }
 
     #[test]
     fn a_thread_stands_for_its_process() {

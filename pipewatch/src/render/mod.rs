@@ -3,6 +3,7 @@
 
 mod ndjson;
 mod page;
+mod place;
 mod text;
 mod word;
 

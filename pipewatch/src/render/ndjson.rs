@@ -9,10 +9,11 @@ use super::{path, word::Word};
 use crate::{
     event::{Actor, Call},
     finding::{
-        Created, Details, Finding, Frame, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
+        Act, Created, Details, Finding, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
         Resolved, Started, Step, Stopped, Via, WaitId, What,
     },
-    ids::{Fd, Ktime, Pid, ProcKey, StackId, Tid},
+    ids::{Fd, Ktime, Pid, Tid},
+    stack::Frame,
 };
 
 /// Version of the records. Fields may be added within one.
@@ -84,6 +85,7 @@ struct ReaderObject {
     pid: Pid,
     tid: Option<Tid>,
     comm: String,
+    thread_name: Option<String>,
     cmdline: Option<Vec<String>>,
     fd: Fd,
     call: &'static str,
@@ -120,7 +122,7 @@ struct HolderObject {
     used: bool,
     execed: bool,
     via: ViaObject,
-    stack: [FrameObject; 0],
+    stack: Vec<FrameObject>,
 }
 
 #[derive(Serialize)]
@@ -137,6 +139,7 @@ struct ViaObject {
     pid: Option<Pid>,
     tid: Option<Tid>,
     comm: Option<String>,
+    thread_name: Option<String>,
     stack: Vec<FrameObject>,
 }
 
@@ -158,6 +161,7 @@ struct ActorFields {
     pid: Pid,
     tid: Tid,
     comm: String,
+    thread_name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -167,7 +171,7 @@ struct FrameObject {
     file: Option<String>,
     line: Option<u32>,
     module: Option<String>,
-    address: String,
+    address: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -255,11 +259,12 @@ impl View<'_> {
             // The process as a whole waits in an epoll.
             tid: (reader.call != Call::Epoll).then_some(reader.actor.tid),
             comm: reader.actor.comm.to_string(),
+            thread_name: self.thread_name(reader.actor),
             cmdline: self.details.cmdline(process),
             fd: reader.fd,
             call: reader.call.word(),
             blocked_ms: milliseconds(now.since(reader.since)),
-            stack: self.stack(process, reader.stack),
+            stack: self.stack(reader.act()),
         }
     }
 
@@ -277,9 +282,9 @@ impl View<'_> {
     fn created(&self, Created { act, fds }: Created) -> CreatedObject {
         CreatedObject {
             time: self.time(act.time),
-            actor: fields(act.actor),
+            actor: self.fields(act.actor),
             fds,
-            stack: self.stack(act.actor.process, act.stack),
+            stack: self.stack(act),
         }
     }
 
@@ -294,7 +299,7 @@ impl View<'_> {
             used: holder.used,
             execed: holder.execed,
             via: self.via(holder.via),
-            stack: [],
+            stack: frames(self.details.sights().now(holder.process)),
         }
     }
 
@@ -305,7 +310,8 @@ impl View<'_> {
             pid: act.map(|act| act.actor.process.pid),
             tid: act.map(|act| act.actor.tid),
             comm: act.map(|act| act.actor.comm.to_string()),
-            stack: act.map_or_else(Vec::new, |act| self.stack(act.actor.process, act.stack)),
+            thread_name: act.and_then(|act| self.thread_name(act.actor)),
+            stack: act.map_or_else(Vec::new, |act| self.stack(act)),
         }
     }
 
@@ -313,7 +319,7 @@ impl View<'_> {
         let act = step.act;
         StepObject {
             time: self.time(act.time),
-            actor: fields(act.actor),
+            actor: self.fields(act.actor),
             what: step.what.word(),
             child: match step.what {
                 What::Fork { child } => Some(child),
@@ -325,16 +331,26 @@ impl View<'_> {
                 | What::Read(_) => None,
             },
             fds: &step.fds,
-            stack: self.stack(act.actor.process, act.stack),
+            stack: self.stack(act),
         }
     }
 
-    fn stack(&self, process: ProcKey, stack: Option<StackId>) -> Vec<FrameObject> {
-        self.details
-            .stack(process, stack)
-            .into_iter()
-            .map(frame)
-            .collect()
+    fn stack(&self, act: Act) -> Vec<FrameObject> {
+        frames(self.details.sights().of_act(act.time, act.actor.tid))
+    }
+
+    fn thread_name(&self, actor: Actor) -> Option<String> {
+        let name = self.details.sights().thread(actor.process, actor.tid);
+        name.map(str::to_owned)
+    }
+
+    fn fields(&self, actor: Actor) -> ActorFields {
+        ActorFields {
+            pid: actor.process.pid,
+            tid: actor.tid,
+            comm: actor.comm.to_string(),
+            thread_name: self.thread_name(actor),
+        }
     }
 
     fn resolved(&self, resolved: &Resolved) -> ResolvedRecord {
@@ -373,14 +389,6 @@ impl View<'_> {
     }
 }
 
-fn fields(actor: Actor) -> ActorFields {
-    ActorFields {
-        pid: actor.process.pid,
-        tid: actor.tid,
-        comm: actor.comm.to_string(),
-    }
-}
-
 fn held(held: &HeldFd) -> FdObject {
     FdObject {
         fd: held.fd,
@@ -389,14 +397,18 @@ fn held(held: &HeldFd) -> FdObject {
     }
 }
 
-fn frame(frame: Frame) -> FrameObject {
+fn frames(frames: &[Frame]) -> Vec<FrameObject> {
+    frames.iter().map(frame).collect()
+}
+
+fn frame(frame: &Frame) -> FrameObject {
     FrameObject {
-        kind: "native",
-        function: frame.function,
-        file: frame.file,
+        kind: frame.kind.word(),
+        function: frame.function.clone(),
+        file: frame.file.clone(),
         line: frame.line,
-        module: frame.module,
-        address: format!("{:#x}", frame.address),
+        module: frame.module.clone(),
+        address: frame.address.map(|address| format!("{address:#x}")),
     }
 }
 

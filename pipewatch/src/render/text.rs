@@ -5,15 +5,22 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style as Paint};
 
-use super::{Style, page::Page, path, word::Word};
+use super::{
+    Style,
+    page::Page,
+    path,
+    place::{at, rows},
+    word::Word,
+};
 use crate::{
     event::{Actor, Kind},
     finding::{
-        Certainty, Confidence, Details, Finding, Frame, FreedBy, FreedHow, Hang, HeldFd, Holder,
-        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
-        Via, ViaKind, What,
+        Act, Certainty, Confidence, Created, Details, Finding, FreedBy, FreedHow, Hang, HeldFd,
+        Holder, Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally,
+        Verdict, Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid},
+    stack::Frame,
 };
 
 const PLAIN: Paint = Paint::new();
@@ -22,8 +29,6 @@ const LIKELY: Paint = AnsiColor::Yellow.on_default().bold();
 const RESOLVED: Paint = AnsiColor::Green.on_default();
 const LOST: Paint = AnsiColor::Yellow.on_default();
 
-/// So many frames show where the reader waits.
-const FRAMES: usize = 3;
 /// So many holders are told of at length; the others are only named.
 const HOLDERS: usize = 4;
 /// So many items of a list are shown; the others are only counted.
@@ -38,10 +43,10 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
             Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
                 hang(&mut page, told, details);
             }
-            Verdict::Waiting => waiting(&mut page, told),
+            Verdict::Waiting => waiting(&mut page, told, details),
         },
         Report::Finding(Finding::Update(told)) => update(&mut page, told, details),
-        Report::Finding(Finding::Resolved(told)) => resolved(&mut page, told),
+        Report::Finding(Finding::Resolved(told)) => resolved(&mut page, told, details),
         Report::Lost(told) => lost(&mut page, told),
         Report::Stopped(told) => stopped(&mut page, told),
     }
@@ -108,13 +113,13 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.gap();
 }
 
-fn waiting(page: &mut Page, hang: &Hang) {
+fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.headline(
         PLAIN,
         &format!(
             "WAITING #{}, healthy: {} has waited {} in {}; {}",
             hang.id,
-            actor(hang.reader.actor),
+            actor(hang.reader.actor, details),
             duration(hang.time.since(hang.reader.since)),
             call(hang),
             withheld_by(hang),
@@ -144,7 +149,7 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.gap();
 }
 
-fn resolved(page: &mut Page, resolved: &Resolved) {
+fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
     let outcome = match resolved.outcome {
         Outcome::Eof => "end of file",
         Outcome::Data => "somebody wrote",
@@ -174,7 +179,11 @@ fn resolved(page: &mut Page, resolved: &Resolved) {
         Outcome::Eof | Outcome::Data | Outcome::Interrupted => "no longer waits for",
         Outcome::ReaderGone => "was waiting for",
     };
-    let reader = format!("; {} {after} fd {}", actor(resolved.reader), resolved.fd);
+    let reader = format!(
+        "; {} {after} fd {}",
+        actor(resolved.reader, details),
+        resolved.fd
+    );
     page.one_line(
         RESOLVED,
         &[
@@ -231,20 +240,24 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
 fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let reader = &hang.reader;
     let process = reader.actor.process;
+    let stack = stack(reader.act(), details);
     page.row(
         "reader",
         &format!(
-            "{}, in {} since {} ({})",
-            actor(reader.actor),
+            "{}, in {}{} since {} ({})",
+            actor(reader.actor, details),
             call(hang),
+            at(stack),
             clock_time(details.wall(reader.since)),
             duration(hang.time.since(reader.since)),
         ),
     );
     command(page, details.cmdline(process));
-    let stack = details.stack(process, reader.stack);
-    let told = stack.iter().skip(telling_frame(&stack)).take(FRAMES);
-    page.rows("where", told.filter_map(place));
+    page.rows("where", rows(stack));
+}
+
+fn stack(act: Act, details: &dyn Details) -> &[Frame] {
+    details.sights().of_act(act.time, act.actor.tid)
 }
 
 fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
@@ -282,7 +295,13 @@ fn channel(hang: &Hang, details: &dyn Details) -> String {
         "empty"
     };
     match channel.created {
-        Some(created) => format!("{name}, {content}; made by {}", actor(created.act.actor)),
+        Some(Created { act, .. }) => {
+            let place = at(stack(act, details));
+            format!(
+                "{name}, {content}; made by {}{place}",
+                actor(act.actor, details)
+            )
+        }
         None if channel.kind == Kind::Fifo => format!("{name}, {content}"),
         None => format!("{name}, {content}; who made it was not seen"),
     }
@@ -315,6 +334,10 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
     command(page, details.cmdline(holder.process));
     page.row("", &provenance(holder.via, hang, details));
     page.row("", &use_of_copy(holder, hang.certainty));
+    let now = at(details.sights().now(holder.process));
+    if !now.is_empty() {
+        page.row("", &format!("is now{now}"));
+    }
 }
 
 fn relation(holder: &Holder, reader: Pid) -> String {
@@ -382,8 +405,8 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
         }
         Some(_) | None => relative_to_wait(act.time, hang.reader.since),
     };
-    let stack = details.stack(act.actor.process, act.stack);
-    format!("{way}, {by} {}, {moment}{}", actor(act.actor), at(&stack))
+    let place = at(stack(act, details));
+    format!("{way}, {by} {}{place}, {moment}", actor(act.actor, details))
 }
 
 /// Whether a holder did anything with its end, and what could have taken it
@@ -439,7 +462,7 @@ fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
     } else {
         list("fd", "fds", fds)
     };
-    let doer = step_actor(step, hang);
+    let doer = step_actor(step, hang, details);
     let deed = match what {
         What::Pipe => format!("makes the pipe: {fds}"),
         What::Socketpair => format!("makes the pair of sockets: {fds}"),
@@ -449,27 +472,26 @@ fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
         What::Close => format!("closes {fds}"),
         What::Read(call) => return format!("{doer} begins to wait: {} of {fds}", call.word()),
     };
-    // A holder's row already tells the place of the act that made it one.
-    let told = hang
-        .holders
-        .iter()
-        .any(|holder| holder.via.act == Some(*act));
-    let stack = if told {
-        Vec::new()
-    } else {
-        details.stack(act.actor.process, act.stack)
-    };
-    format!("{doer} {deed}{}", at(&stack))
+    // The rows above tell the places of these.
+    let by_holder = |holder: &Holder| holder.via.act == Some(*act);
+    let by_maker = hang
+        .channel
+        .created
+        .is_some_and(|created| created.act == *act);
+    if by_maker || hang.holders.iter().any(by_holder) {
+        return format!("{doer} {deed}");
+    }
+    format!("{doer} {deed}{}", at(stack(*act, details)))
 }
 
 /// The thread that took a step; of the waiting process, which is named above,
 /// no more than that.
-fn step_actor(step: &Step, hang: &Hang) -> String {
+fn step_actor(step: &Step, hang: &Hang, details: &dyn Details) -> String {
     let doer = step.act.actor;
     if doer.process == hang.reader.actor.process {
-        thread(doer)
+        thread(doer, details)
     } else {
-        actor(doer)
+        actor(doer, details)
     }
 }
 
@@ -507,63 +529,21 @@ fn process(comm: Comm, pid: Pid) -> String {
     format!("{comm} (pid {pid})")
 }
 
-fn thread(actor: Actor) -> String {
+/// A thread, by the name that its program gave it, if it did.
+fn thread(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
-        process(actor.comm, actor.process.pid)
-    } else {
-        format!("thread {} ({})", actor.tid, actor.comm)
+        return process(actor.comm, actor.process.pid);
     }
+    let name = details.sights().thread(actor.process, actor.tid);
+    let name = name.map_or_else(|| actor.comm.to_string(), str::to_owned);
+    format!("thread {} ({name})", actor.tid)
 }
 
-fn actor(actor: Actor) -> String {
+fn actor(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
-        thread(actor)
+        thread(actor, details)
     } else {
-        format!("{} of pid {}", thread(actor), actor.process.pid)
-    }
-}
-
-/// The place in the code a stack tells, to be put behind what was done there.
-fn at(stack: &[Frame]) -> String {
-    stack
-        .get(telling_frame(stack))
-        .and_then(place)
-        .map_or_else(String::new, |place| format!(", at {place}"))
-}
-
-/// Index of the frame that says most to the program's author: the innermost
-/// with a source line, or at least outside the C library.
-fn telling_frame(stack: &[Frame]) -> usize {
-    let own = |frame: &Frame| !in_c_library(frame) && frame.function.is_some();
-    let with_line = stack
-        .iter()
-        .position(|frame| own(frame) && frame.line.is_some());
-    with_line
-        .or_else(|| stack.iter().position(own))
-        .unwrap_or(0)
-}
-
-fn in_c_library(frame: &Frame) -> bool {
-    let module = frame.module.as_deref().unwrap_or_default();
-    let name = module.rsplit('/').next().unwrap_or_default();
-    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl"]
-        .iter()
-        .any(|library| name.starts_with(library))
-}
-
-/// The function and source line of a frame. A module alone is no place that
-/// says anything to a person.
-fn place(frame: &Frame) -> Option<String> {
-    let source = match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => Some(format!("{file}:{line}")),
-        (Some(file), None) => Some(file.clone()),
-        (None, _) => None,
-    };
-    match (&frame.function, source, &frame.module) {
-        (Some(function), Some(source), _) => Some(format!("{function} ({source})")),
-        (Some(function), None, Some(module)) => Some(format!("{function} (in {module})")),
-        (Some(function), None, None) => Some(function.clone()),
-        (None, source, _) => source,
+        format!("{} of pid {}", thread(actor, details), actor.process.pid)
     }
 }
 

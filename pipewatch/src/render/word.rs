@@ -7,6 +7,7 @@ use crate::{
         Cause, Certainty, Channel, Confidence, FreedHow, Outcome, Reason, Relation, Verdict,
         ViaKind, What,
     },
+    stack::FrameKind,
 };
 
 /// A value the contract has a word for.
@@ -122,6 +123,15 @@ impl Word for Call {
             Self::Select => "select",
             Self::Epoll => "epoll",
             Self::IoUring => "io_uring",
+        }
+    }
+}
+
+impl Word for FrameKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Python => "python",
         }
     }
 }

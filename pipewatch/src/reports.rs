@@ -1,0 +1,178 @@
+//! What is told, in its order: to the trace, and to whoever reads the reports. A
+//! report of a hang waits a moment for the stacks that belong into it, and all
+//! that comes after it waits too.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    finding::{Finding, Hang, Report},
+    host::Host,
+    output::{Output, say},
+    problem::Problem,
+    source::Source,
+    stack::Sights,
+    stacks::{Answer, Desk, Question, Ticket},
+    trace_file::{Entry, Writer},
+};
+
+/// So long a report waits for its stacks.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Reports on their way.
+pub struct Reports {
+    output: Output,
+    recorder: Option<Writer>,
+    desk: Option<Desk>,
+    waiting: VecDeque<Waiting>,
+    /// The last question.
+    ticket: Ticket,
+}
+
+struct Waiting {
+    report: Report,
+    sights: Sights,
+    /// What it waits for, and until when.
+    question: Option<(Ticket, Instant)>,
+}
+
+impl Reports {
+    /// To these places. Without stacks, no process is looked into.
+    pub fn new(output: Output, recorder: Option<Writer>, stacks: bool) -> Self {
+        let desk = stacks.then(Desk::open).transpose();
+        Self {
+            output,
+            recorder,
+            desk: desk.unwrap_or_else(|error| {
+                say(format_args!("warning: reports are without stacks: {error}"));
+                None
+            }),
+            waiting: VecDeque::new(),
+            ticket: 0,
+        }
+    }
+
+    /// Whether there is a trace.
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    /// Adds to the trace, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The trace cannot be written.
+    pub fn record(&mut self, entry: impl FnOnce() -> Entry) -> Result<(), Problem> {
+        match &mut self.recorder {
+            Some(recorder) => recorder.write(&entry()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reports something after all that was reported before.
+    ///
+    /// # Errors
+    ///
+    /// The trace, or the report, cannot be written.
+    pub fn report(&mut self, report: Report, host: &mut Host) -> Result<(), Problem> {
+        let question = match &report {
+            Report::Finding(Finding::Hang(hang) | Finding::Update(hang)) => {
+                self.ask(hang, &host.source)
+            }
+            Report::Finding(Finding::Resolved(_))
+            | Report::Started(_)
+            | Report::Lost(_)
+            | Report::Stopped(_) => None,
+        };
+        self.waiting.push_back(Waiting {
+            report,
+            sights: Sights::default(),
+            question,
+        });
+        self.deliver(host)
+    }
+
+    fn ask(&mut self, hang: &Hang, source: &Source) -> Option<(Ticket, Instant)> {
+        let desk = self.desk.as_ref()?;
+        self.ticket += 1;
+        let question = Question::about(self.ticket, hang, |id| source.stack(id));
+        desk.ask(question)
+            .then(|| (self.ticket, Instant::now() + PATIENCE))
+    }
+
+    /// Told when there may be something to deliver, if that can come by itself.
+    pub fn news(&self) -> Option<Arc<Notify>> {
+        self.desk.as_ref().map(Desk::news)
+    }
+
+    /// When the next report is due, whether or not it is complete.
+    pub fn due(&self) -> Option<Instant> {
+        let (_, until) = self.waiting.front()?.question?;
+        Some(until)
+    }
+
+    /// Writes what need not wait any longer.
+    ///
+    /// # Errors
+    ///
+    /// The trace, or a report, cannot be written.
+    pub fn deliver(&mut self, host: &mut Host) -> Result<(), Problem> {
+        self.hear(Duration::ZERO);
+        while self.due().is_none_or(|until| until <= Instant::now()) {
+            let Some(first) = self.waiting.pop_front() else {
+                break;
+            };
+            if let Some(recorder) = &mut self.recorder {
+                for sight in first.sights.all() {
+                    recorder.write(&Entry::Sight(sight))?;
+                }
+                // What is told is in the trace, whatever happens next.
+                recorder.flush()?;
+            }
+            host.wall.refresh();
+            self.output
+                .write(&first.report, &host.with(&first.sights))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what still has to, and writes all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reports::deliver`].
+    pub fn finish(&mut self, host: &mut Host) -> Result<(), Problem> {
+        while let Some(until) = self.due() {
+            self.hear(until.saturating_duration_since(Instant::now()));
+            self.deliver(host)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the answers that there are; for the first it waits.
+    fn hear(&mut self, patience: Duration) {
+        let Some(desk) = &self.desk else { return };
+        let mut patience = patience;
+        while let Some(answer) = desk.answer(std::mem::take(&mut patience)) {
+            let (Answer::Sight(ticket, _) | Answer::Done(ticket)) = &answer;
+            let asked = |waiting: &&mut Waiting| {
+                let question = waiting.question.as_ref();
+                question.is_some_and(|(asked, _)| asked == ticket)
+            };
+            let Some(waiting) = self.waiting.iter_mut().find(asked) else {
+                // It went out without.
+                continue;
+            };
+            match answer {
+                Answer::Sight(_, sight) => waiting.sights.add(sight),
+                Answer::Done(_) => waiting.question = None,
+            }
+        }
+    }
+
+    /// Nobody reads reports any more.
+    pub fn is_closed(&mut self) -> bool {
+        self.output.is_closed()
+    }
+}

@@ -1,0 +1,169 @@
+//! Where the parties of a hang are, and were: looked up when a hang is reported,
+//! by a thread of its own, from a copy of the facts. Whatever fails costs the
+//! stack. No process is stopped for it.
+
+mod known;
+mod look;
+mod merge;
+mod native;
+mod process;
+mod python;
+mod unwind;
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use self::{known::Known, look::Look};
+use crate::{
+    finding::{Act, Hang, Holder, ViaKind},
+    ids::{Ktime, ProcKey, StackId, Tid},
+    stack::Sight,
+};
+
+/// Number of a question.
+pub type Ticket = u64;
+
+/// What is to be found out for a report.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Which this is; answers have the same.
+    pub ticket: Ticket,
+    reader: Recorded,
+    holders: Vec<Holding>,
+    /// The reader's and the holders' acts are not among them.
+    acts: Vec<Recorded>,
+}
+
+/// Something a thread did, and the addresses that the kernel found on its stack
+/// then, by frame pointers.
+#[derive(Clone, Debug)]
+struct Recorded {
+    act: Act,
+    addresses: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Holding {
+    process: ProcKey,
+    via: Option<Recorded>,
+    /// The end came by a fork, and what forked is still on the stack.
+    forked: bool,
+}
+
+/// Part of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Something was found out.
+    Sight(Ticket, Sight),
+    /// That was all.
+    Done(Ticket),
+}
+
+impl Question {
+    /// What a report of this hang should tell; `recorded` has the stacks that the
+    /// kernel keeps.
+    pub fn about(ticket: Ticket, hang: &Hang, recorded: impl Fn(StackId) -> Vec<u64>) -> Self {
+        let recorded = |act: Act| Recorded {
+            act,
+            addresses: act.stack.map(&recorded).unwrap_or_default(),
+        };
+        let holders = hang.holders.iter().map(|holder| Holding {
+            process: holder.process,
+            via: holder.via.act.map(recorded),
+            forked: holder.via.kind == ViaKind::Fork && !holder.execed,
+        });
+        let created = hang.channel.created.map(|created| created.act);
+        let steps = hang.timeline.iter().map(|step| step.act);
+        let mut acts: Vec<Recorded> = Vec::new();
+        for act in created.into_iter().chain(steps) {
+            let of_reader = key(&act) == key(&hang.reader.act());
+            let of_holder = |holder: &Holder| holder.via.act == Some(act);
+            let known = acts.iter().any(|known| key(&known.act) == key(&act));
+            if !of_reader && !known && !hang.holders.iter().any(of_holder) {
+                acts.push(recorded(act));
+            }
+        }
+        Self {
+            ticket,
+            reader: recorded(hang.reader.act()),
+            holders: holders.collect(),
+            acts,
+        }
+    }
+}
+
+fn key(act: &Act) -> (Ktime, Tid) {
+    (act.time, act.actor.tid)
+}
+
+/// Where questions are put and answers come from.
+pub struct Desk {
+    questions: Sender<Question>,
+    answers: Receiver<Answer>,
+    news: Arc<Notify>,
+}
+
+impl Desk {
+    /// Starts the thread that answers. It ends with the desk.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for a thread.
+    pub fn open() -> io::Result<Self> {
+        let (questions, asked) = mpsc::channel();
+        let (answering, answers) = mpsc::channel();
+        let news = Arc::new(Notify::new());
+        let told = Arc::clone(&news);
+        thread::Builder::new()
+            .name("stacks".to_owned())
+            .spawn(move || answer(&asked, &answering, &told))?;
+        Ok(Self {
+            questions,
+            answers,
+            news,
+        })
+    }
+
+    /// Puts a question, which costs no time. `false`: nobody will answer.
+    pub fn ask(&self, question: Question) -> bool {
+        self.questions.send(question).is_ok()
+    }
+
+    /// Told when there may be an answer.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
+    }
+
+    /// The next answer, if it comes within this time.
+    pub fn answer(&self, within: Duration) -> Option<Answer> {
+        self.answers.recv_timeout(within).ok()
+    }
+}
+
+/// Answers one question after the other, until nobody asks any more.
+fn answer(questions: &Receiver<Question>, answers: &Sender<Answer>, news: &Notify) {
+    let tell = |answer| {
+        // Whoever asked may be gone, which ends this with the next question.
+        let _ = answers.send(answer);
+        news.notify_one();
+    };
+    let mut known = Known::default();
+    while let Ok(question) = questions.recv() {
+        let ticket = question.ticket;
+        let mut look = Look::new(&mut known, |sight| tell(Answer::Sight(ticket, sight)));
+        // What a process shows of itself may be made up to confuse whoever reads
+        // it; that must cost no more than this answer.
+        let _ = catch_unwind(AssertUnwindSafe(|| look.all(&question)));
+        tell(Answer::Done(ticket));
+    }
+}

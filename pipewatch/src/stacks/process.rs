@@ -1,0 +1,262 @@
+//! A live process, looked into without stopping it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    ops::Range,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::PathBuf,
+};
+
+use crate::ids::{Pid, ProcKey, Tid};
+
+/// Nanoseconds of the unit in which `/proc/PID/stat` has the start of a process
+/// (`USER_HZ` is 100 on all architectures that there are programs for).
+const TICK: u64 = 10_000_000;
+/// A perf map larger than this is not looked into, in bytes.
+const MAX_PERF_MAP: u64 = 1 << 27;
+
+/// A part of an address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Map {
+    pub(super) range: Range<u64>,
+    pub(super) executable: bool,
+    /// Where it begins in the file.
+    pub(super) offset: u64,
+    /// The file, or a name in brackets; may be empty.
+    pub(super) path: String,
+}
+
+impl Map {
+    /// The last part of its path.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The program that a process runs: where its parts are, which the kernel chooses
+/// anew at each exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    first: u64,
+    vdso: u64,
+}
+
+/// A process that was there, and was the one that was meant, when it was opened.
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) maps: Vec<Map>,
+    /// Keeps the address space, so that this never reads another process.
+    memory: File,
+}
+
+impl Process {
+    /// `None` if it has ended, or may not be looked into.
+    pub(super) fn open(key: ProcKey) -> Option<Self> {
+        let pid = key.pid;
+        let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+        let maps = maps.lines().filter_map(map).collect();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        (start(&stat)? == key.start / TICK).then_some(Self { pid, maps, memory })
+    }
+
+    /// The program it runs.
+    pub(super) fn program(&self) -> Program {
+        let start = |map: Option<&Map>| map.map_or(0, |map| map.range.start);
+        let vdso = self.maps.iter().find(|map| map.path == "[vdso]");
+        Program {
+            first: start(self.maps.first()),
+            vdso: start(vdso),
+        }
+    }
+
+    /// Whether code is at an address.
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        self.map_of(address).is_some_and(|map| map.executable)
+    }
+
+    /// The part of the address space that an address is in.
+    pub(super) fn map_of(&self, address: u64) -> Option<&Map> {
+        self.maps.iter().find(|map| map.range.contains(&address))
+    }
+
+    /// The bytes at an address, as many as can be read of those asked for.
+    pub(super) fn read(&self, address: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = self.memory.read_at(&mut bytes, address).unwrap_or(0);
+        bytes.truncate(read);
+        bytes
+    }
+
+    /// The file that is mapped there, by whatever path and even if it has none.
+    pub(super) fn file_of(&self, map: &Map) -> Option<File> {
+        let pid = self.pid;
+        let Range { start, end } = map.range;
+        let mapped = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
+        mapped
+            .or_else(|_| File::open(format!("/proc/{pid}/root{}", map.path)))
+            .ok()
+    }
+
+    /// Whether `/proc/PID/map_files` can be read, which needs privileges.
+    pub(super) fn shows_files(&self) -> bool {
+        let of_file = self.maps.iter().find(|map| map.path.starts_with('/'));
+        of_file.is_some_and(|map| {
+            let Range { start, end } = map.range;
+            File::open(format!("/proc/{}/map_files/{start:x}-{end:x}", self.pid)).is_ok()
+        })
+    }
+
+    /// Whether it sees the files that pipewatch sees.
+    pub(super) fn is_in_own_mounts(&self) -> bool {
+        let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/mnt")).ok();
+        let own = namespace("self");
+        own.is_some() && own == namespace(&self.pid.to_string())
+    }
+
+    /// Whether its perf map, if it has one, is its own and no trap.
+    pub(super) fn has_honest_perf_map(&self) -> bool {
+        let pid = self.pid;
+        let Some(inner) = self.inner_ids(&[pid.0]).into_keys().next() else {
+            return false;
+        };
+        let path = PathBuf::from(format!("/proc/{pid}/root/tmp/perf-{inner}.map"));
+        let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
+        fs::symlink_metadata(path).is_ok_and(|map| {
+            let trusted = map.uid() == 0 || owner.is_ok_and(|owner| owner == map.uid());
+            map.is_file() && trusted && map.len() <= MAX_PERF_MAP
+        })
+    }
+
+    /// Its threads.
+    pub(super) fn threads(&self) -> Vec<Tid> {
+        let entries = fs::read_dir(format!("/proc/{}/task", self.pid));
+        let names = entries.into_iter().flatten().flatten();
+        let ids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.map(Tid).collect()
+    }
+
+    /// Thread ids by what the process itself knows them as, which differs in a
+    /// pid namespace.
+    pub(super) fn inner_ids(&self, tids: &[u32]) -> BTreeMap<u32, Tid> {
+        let inner = |tid: u32| {
+            let status = fs::read_to_string(format!("/proc/{}/task/{tid}/status", self.pid));
+            let status = status.ok()?;
+            let ids = status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))?;
+            ids.split_whitespace().last()?.parse().ok()
+        };
+        let pairs = tids.iter().filter_map(|&tid| Some((inner(tid)?, Tid(tid))));
+        pairs.collect()
+    }
+
+    /// Where a thread sleeps. `None` if it runs, has ended, or it is not told.
+    pub(super) fn sleep(&self, tid: Tid) -> Option<Sleep> {
+        let path = format!("/proc/{}/task/{tid}/syscall", self.pid);
+        sleep(fs::read_to_string(path).ok()?)
+    }
+}
+
+/// Where a thread sleeps. Equal sleeps may be the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sleep {
+    /// The system call and its arguments, as the kernel prints them.
+    line: String,
+    pub(super) stack_pointer: u64,
+    pub(super) address: u64,
+}
+
+/// `CALL ARGUMENTS SP PC`, or `-1 SP PC` outside a call, or `running`.
+fn sleep(line: String) -> Option<Sleep> {
+    let mut words = line.trim_end().rsplit(' ');
+    let hex = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let address = hex(words.next()?)?;
+    let stack_pointer = hex(words.next()?)?;
+    Some(Sleep {
+        line,
+        stack_pointer,
+        address,
+    })
+}
+
+/// Start of a process, in ticks since boot: field 22, behind a name that may
+/// have blanks and brackets in it.
+fn start(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// `start-end perms offset dev inode path`.
+fn map(line: &str) -> Option<Map> {
+    let mut words = line.splitn(6, ' ');
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let (start, end) = words.next()?.split_once('-')?;
+    let permissions = words.next()?;
+    let offset = hex(words.next()?)?;
+    let path = words.nth(2).unwrap_or_default();
+    Some(Map {
+        range: hex(start)?..hex(end)?,
+        executable: permissions.contains('x'),
+        offset,
+        path: path.trim_start().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_maps() {
+        let line = "7f01000-7f02000 r-xp 00001000 fe:00 42   /usr/lib/lib c.so";
+        let expected = Map {
+            range: 0x7f0_1000..0x7f0_2000,
+            executable: true,
+            offset: 0x1000,
+            path: "/usr/lib/lib c.so".to_owned(),
+        };
+        assert_eq!(expected.name(), "lib c.so");
+        assert_eq!(map(line), Some(expected));
+        let data = map("7f01000-7f02000 rw-p 00000000 00:00 0 ").expect("a map");
+        assert!(!data.executable && data.path.is_empty());
+        assert_eq!(map("nonsense"), None);
+    }
+
+    #[test]
+    fn where_a_thread_sleeps() {
+        let of = |line: &str| sleep(line.to_owned()).map(|it| (it.stack_pointer, it.address));
+        let read = "0 0x3 0x7ff 0xa 0x0 0x0 0x0 0x7ffd10 0x7f02\n";
+        assert_eq!(of(read), Some((0x7f_fd10, 0x7f02)));
+        assert_eq!(of("-1 0x7ffd10 0x7f02\n"), Some((0x7f_fd10, 0x7f02)));
+        assert_eq!(of("running\n"), None);
+        assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn the_start_of_a_process_with_an_odd_name() {
+        let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+        let stat = format!("1 (a) b) S {}", fields.join(" "));
+        assert_eq!(start(&stat), Some(22));
+    }
+
+    #[test]
+    fn own_memory_is_read_and_another_generation_is_not_opened() {
+        let pid = Pid(std::process::id());
+        let stat = fs::read_to_string("/proc/self/stat").expect("/proc");
+        let begun = start(&stat).expect("a start") * TICK;
+        let own = Process::open(ProcKey { pid, start: begun }).expect("this process");
+        let word = 0x1234_5678_u32;
+        let address = &raw const word as u64;
+        assert_eq!(own.read(address, 4), word.to_ne_bytes());
+        assert!(own.read(8, 4).is_empty());
+        assert!(own.map_of(address).is_some());
+        assert!(own.is_in_own_mounts());
+        let other = ProcKey {
+            pid,
+            start: begun + 2 * TICK,
+        };
+        assert!(Process::open(other).is_none());
+    }
+}
