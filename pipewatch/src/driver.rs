@@ -578,6 +578,10 @@ impl Session {
                 self.record(|_| Entry::Cmdline { process, words })?;
             }
         }
+        let process = hang.to_mend();
+        if let Some(language) = procfs::language(process.pid) {
+            self.record(|_| Entry::Language { process, language })?;
+        }
         let fd = hang.reader.fd;
         match procfs::path(reader.pid, fd) {
             Some(path) if hang.channel.kind == Kind::Fifo => self.record(|_| Entry::Path {

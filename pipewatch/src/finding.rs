@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Actor, Call, Kind, Mode},
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId},
+    language::Language,
     stack::Sights,
 };
 
@@ -268,6 +269,20 @@ pub struct Hang {
     pub hint: String,
 }
 
+impl Hang {
+    /// The process whose program is to be changed, if any is.
+    pub fn to_mend(&self) -> ProcKey {
+        let forker = || self.holders.first()?.via.act;
+        let maker = || Some(self.channel.created?.act);
+        let culprit = match (self.verdict, self.cause) {
+            (Verdict::Leaked, Cause::Fork | Cause::ForkRace) => forker(),
+            (Verdict::Leaked, Cause::Exec) => maker(),
+            _ => None,
+        };
+        culprit.map_or(self.reader.actor.process, |act| act.actor.process)
+    }
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -423,6 +438,8 @@ pub struct Stopped {
 pub trait Details {
     /// Command line of a process, if it can still be read.
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>>;
+    /// What the program of a process is written in.
+    fn language(&self, process: ProcKey) -> Option<Language>;
     /// What was found out of its threads and processes.
     fn sights(&self) -> &Sights;
     /// Path of a FIFO, seen through a descriptor of a process.

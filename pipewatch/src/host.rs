@@ -4,6 +4,7 @@ use crate::{
     clock::Wall,
     finding::Details,
     ids::{Fd, Ktime, ProcKey},
+    language::Language,
     procfs,
     source::Source,
     stack::Sights,
@@ -32,6 +33,10 @@ struct Seen<'a> {
 impl Details for Seen<'_> {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         procfs::cmdline(process.pid)
+    }
+
+    fn language(&self, process: ProcKey) -> Option<Language> {
+        procfs::language(process.pid)
     }
 
     fn sights(&self) -> &Sights {

@@ -6,6 +6,7 @@ use crate::{
     engine::Engine,
     finding::{Details, Reason, Report, Stopped, Tally},
     ids::{Fd, Ktime, ProcKey},
+    language::Language,
     output::Output,
     problem::Problem,
     stack::Sights,
@@ -17,12 +18,17 @@ struct Noted<'a> {
     boot: u64,
     cmdlines: BTreeMap<ProcKey, &'a [String]>,
     paths: BTreeMap<(ProcKey, Fd), &'a str>,
+    languages: BTreeMap<ProcKey, Language>,
     sights: Sights,
 }
 
 impl Details for Noted<'_> {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.cmdlines.get(&process).map(|words| words.to_vec())
+    }
+
+    fn language(&self, process: ProcKey) -> Option<Language> {
+        self.languages.get(&process).copied()
     }
 
     fn sights(&self) -> &Sights {
@@ -48,6 +54,7 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
         boot: trace.header.boot,
         cmdlines: BTreeMap::new(),
         paths: BTreeMap::new(),
+        languages: BTreeMap::new(),
         sights: Sights::default(),
     };
     for entry in &trace.entries {
@@ -57,6 +64,9 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
             }
             Entry::Path { process, fd, path } => {
                 noted.paths.insert((*process, *fd), path);
+            }
+            Entry::Language { process, language } => {
+                noted.languages.insert(*process, *language);
             }
             Entry::Sight(sight) => noted.sights.add(sight.clone()),
             Entry::Started(_) | Entry::Input(_) | Entry::Lost(_) | Entry::Stopped(_) => {}
@@ -86,7 +96,10 @@ pub fn replay(trace: &Trace, output: &mut Output) -> Result<(), Problem> {
             }
             Entry::Lost(lost) => output.write(&Report::Lost(*lost), &noted)?,
             Entry::Stopped(recorded) => stopped = *recorded,
-            Entry::Cmdline { .. } | Entry::Path { .. } | Entry::Sight(_) => {}
+            Entry::Cmdline { .. }
+            | Entry::Path { .. }
+            | Entry::Language { .. }
+            | Entry::Sight(_) => {}
         }
     }
     output.write(&Report::Stopped(Stopped { tally, ..stopped }), &noted)

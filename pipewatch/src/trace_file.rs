@@ -14,6 +14,7 @@ use crate::{
     finding::{Lost, Started, Stopped},
     ids::{Fd, ProcKey, Tid},
     input::Input,
+    language::Language,
     problem::Problem,
     rules::Rules,
     stack::Sight,
@@ -70,6 +71,13 @@ pub enum Entry {
         fd: Fd,
         /// Where.
         path: String,
+    },
+    /// What a program is written in that a report has advice for.
+    Language {
+        /// Of which process.
+        process: ProcKey,
+        /// What.
+        language: Language,
     },
     /// What was found out for a report of a hang.
     Sight(Sight),

@@ -21,6 +21,7 @@ use pipewatch::{
         Step, Stopped, Tally, Verdict, Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId, Tid},
+    language::Language,
     render::{self, Format, Style},
     stack::{Frame, FrameKind, Sight, Sights},
 };
@@ -37,6 +38,7 @@ const WAIT: Ktime = Ktime(86_400 * SECOND);
 #[derive(Default)]
 struct Outside {
     cmdlines: BTreeMap<Pid, Vec<String>>,
+    languages: BTreeMap<Pid, Language>,
     sights: Sights,
     path: Option<String>,
 }
@@ -44,6 +46,10 @@ struct Outside {
 impl Details for Outside {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.cmdlines.get(&process.pid).cloned()
+    }
+
+    fn language(&self, process: ProcKey) -> Option<Language> {
+        self.languages.get(&process.pid).copied()
     }
 
     fn sights(&self) -> &Sights {
@@ -86,6 +92,12 @@ impl Outside {
         let process = process(pid);
         let frames = frames.to_vec();
         self.sights.add(Sight::Now { process, frames });
+        self
+    }
+
+    /// What a program is written in.
+    fn with_language(mut self, pid: u32, language: Language) -> Self {
+        self.languages.insert(Pid(pid), language);
         self
     }
 
@@ -255,6 +267,7 @@ fn race_outside() -> Outside {
     Outside::default()
         .with_cmdline(912, &["python2.7", "agent.py"])
         .with_cmdline(25189, &["python2.7", "agent.py"])
+        .with_language(912, Language::Python)
         .with_thread(912, 934, "pusher_keep_alive")
         .with_stack(0, 934, &reading.concat())
         .with_stack(412, 934, &making.concat())
@@ -1096,6 +1109,36 @@ fn the_unknown_is_null_and_bytes_survive_as_text() {
     let hang = &records(&reports, &outside)[0];
     assert_eq!(hang["reader"]["comm"], "a\u{fffd}b\u{1b}[m");
     assert_eq!(hang["holders"][0]["comm"], "x\nHANG #2\t\u{202e}y");
+}
+
+#[test]
+fn advice_fits_cause_and_language() {
+    let advised = |verdict, cause, language, words: &str| {
+        let mut hang = race_hang();
+        (hang.verdict, hang.cause) = (verdict, cause);
+        let outside = Outside::default().with_language(912, language);
+        let plain = hang.hint.clone();
+        let reports = [Report::Finding(Finding::Hang(Box::new(hang)))];
+        let hint = records(&reports, &outside)[0]["hint"].clone();
+        let hint = hint.as_str().unwrap();
+        let advice = hint.strip_prefix(&plain).unwrap();
+        assert!(advice.contains(words), "{hint}");
+        assert_eq!(advice.is_empty(), words.is_empty(), "{hint}");
+    };
+    use Cause::{Dup, Exec, Fork, ForkRace};
+    use Language::{Compiled, Go, Node, Python};
+    use Verdict::{Leaked, Orphaned, SelfHeld};
+    advised(Leaked, ForkRace, Python, "before threads");
+    advised(Leaked, Fork, Compiled, "posix_spawn");
+    advised(Leaked, Fork, Go, "");
+    advised(Leaked, Exec, Python, "close_fds");
+    advised(Leaked, Exec, Compiled, "O_CLOEXEC");
+    advised(Leaked, Exec, Node, "stdio");
+    advised(Leaked, Dup, Python, "");
+    advised(Orphaned, Exec, Go, "WaitDelay");
+    advised(Orphaned, Exec, Node, "detached");
+    advised(Orphaned, Exec, Python, "DEVNULL");
+    advised(SelfHeld, Fork, Python, "");
 }
 
 #[test]

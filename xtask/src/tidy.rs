@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::workspace::{self, Workspace};
 
 const WORDS: &[&str] = &[
-    "ids", "arch", "event", "finding", "stack", "input", "problem", "rules", "decode",
+    "ids", "arch", "event", "finding", "language", "stack", "input", "problem", "rules", "decode",
 ];
 const LOGIC: &[&str] = &["world", "correlate"];
 const ENGINE: &[&str] = &["engine"];

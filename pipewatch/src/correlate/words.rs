@@ -157,9 +157,8 @@ pub(super) fn of_hang(
                     fork.actor.tid, fork.actor.comm, maker.tid, maker.comm,
                 ),
                 format!(
-                    "{in_child}; start children before threads, or use a start method that executes \
-                     a new program (posix_spawn, Python's spawn or forkserver): close-on-exec does \
-                     not act on a fork alone"
+                    "{in_child}; start children before threads, or in a way that executes a new \
+                     program: close-on-exec does not act on a fork alone"
                 ),
             )
         }

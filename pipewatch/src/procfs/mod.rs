@@ -4,6 +4,7 @@
 mod descriptor;
 mod identity;
 mod kcmp;
+mod program;
 mod tables;
 mod thread;
 mod wait_set;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use self::{
+    program::language,
     tables::Tables,
     wait_set::{waited_for, waits_for_ever},
 };

@@ -1,6 +1,7 @@
 //! The two views of a report: text for people, NDJSON for programs. They see
 //! the words only, never clocks, files or the environment.
 
+mod advice;
 mod ndjson;
 mod page;
 mod place;

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::{path, word::Word};
+use super::{advice::hint, path, word::Word};
 use crate::{
     event::{Actor, Call},
     finding::{
@@ -77,7 +77,7 @@ struct HangRecord<'a> {
     holders: Vec<HolderObject>,
     timeline: Vec<StepObject<'a>>,
     why: &'a str,
-    hint: &'a str,
+    hint: String,
 }
 
 #[derive(Serialize)]
@@ -248,7 +248,7 @@ impl View<'_> {
                 .collect(),
             timeline: hang.timeline.iter().map(|step| self.step(step)).collect(),
             why: &hang.why,
-            hint: &hang.hint,
+            hint: hint(hang, self.details),
         }
     }
 

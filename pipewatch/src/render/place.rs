@@ -30,12 +30,16 @@ fn telling(stack: &[Frame]) -> Option<String> {
 }
 
 /// A row for each frame of the program's own and for each run of frames of a
-/// library, innermost first, as far as the program's own reach.
+/// library, innermost first, as far as the program's own reach. Where there are
+/// frames of Python, those of its interpreter tell nothing more.
 pub(super) fn rows(stack: &[Frame]) -> Vec<String> {
     let known = stack.iter().take_while(|frame| frame.function.is_some());
     let known = known.count();
     let last_own = stack[..known].iter().rposition(is_own);
-    let told = &stack[..last_own.map_or(known, |last| last + 1)];
+    let mut told = stack[..last_own.map_or(known, |last| last + 1)].to_vec();
+    if told.iter().any(|frame| frame.kind == FrameKind::Python) {
+        told.retain(|frame| !is_interpreter(frame));
+    }
     let runs = told.chunk_by(|frame, next| {
         let library = library(frame);
         library.is_some() && library == self::library(next)
@@ -55,6 +59,11 @@ fn run(frames: &[Frame]) -> Option<String> {
         (Some(library), 1..) => format!("{place}, {} more of {library}", others.len()),
         (Some(_) | None, _) => place,
     })
+}
+
+fn is_interpreter(frame: &Frame) -> bool {
+    let module = frame.module.as_deref().map_or("", name);
+    module.starts_with("python") || module.starts_with("libpython")
 }
 
 fn is_own(frame: &Frame) -> bool {
@@ -99,15 +108,7 @@ fn native_library(frame: &Frame) -> Option<&str> {
         "[vdso]",
         "libgcc_s",
     ];
-    const RUNTIMES: [&str; 7] = [
-        "python",
-        "libpython",
-        "libjvm",
-        "libnode",
-        "libruby",
-        "libperl",
-        "libstdc++",
-    ];
+    const RUNTIMES: [&str; 5] = ["libjvm", "libnode", "libruby", "libperl", "libstdc++"];
     const RUST: [&str; 7] = [
         "std::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "__rust",
     ];
@@ -115,7 +116,7 @@ fn native_library(frame: &Frame) -> Option<&str> {
     if C.iter().any(|library| module.starts_with(library)) {
         return Some(C_LIBRARY);
     }
-    if RUNTIMES.iter().any(|runtime| module.starts_with(runtime)) {
+    if is_interpreter(frame) || RUNTIMES.iter().any(|runtime| module.starts_with(runtime)) {
         return Some(module);
     }
     if ["node", "java", "ruby", "perl"].contains(&module) {
@@ -237,7 +238,6 @@ mod tests {
             rows(&popen()),
             [
                 "read (in libc.so.6)",
-                "_Py_read (in python3.11), 1 more of python3.11",
                 "subprocess.py:1950 in Popen._execute_child, 1 more of subprocess",
                 "/srv/agent.py:12 in starter",
             ]

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style as Paint};
 
 use super::{
     Style,
+    advice::hint,
     page::Page,
     path,
     place::{at, rows},
@@ -109,7 +110,7 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
         ),
     );
     page.row("why", &hang.why);
-    page.row("hint", &hang.hint);
+    page.row("hint", &hint(hang, details));
     page.gap();
 }
 

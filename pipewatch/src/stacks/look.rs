@@ -2,7 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Question, Recorded, known::Known, merge, process::Process, python, unwind};
+use blazesym::symbolize::Symbolizer;
+
+use super::{
+    Question, Recorded,
+    known::{Known, Names},
+    merge,
+    native::Depth,
+    process::Process,
+    python,
+    unwind::{self, Addresses},
+};
 use crate::{
     finding::Act,
     ids::{ProcKey, Tid},
@@ -13,12 +23,15 @@ use crate::{
 struct Seen {
     process: Option<Process>,
     python: Vec<python::Thread>,
+    /// What was found of the native stacks of its threads, by their ids.
+    native: BTreeMap<Tid, Addresses>,
 }
 
 /// One look at all that a question is about.
 pub(super) struct Look<'a, Tell> {
     known: &'a mut Known,
     processes: BTreeMap<ProcKey, Seen>,
+    symbolizer: Symbolizer,
     tell: Tell,
 }
 
@@ -28,38 +41,45 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         Self {
             known,
             processes: BTreeMap::new(),
+            symbolizer: Symbolizer::new(),
             tell,
         }
     }
 
-    /// Looks, at what matters most first.
+    /// Looks for what is quickly found, then for more of the same.
     pub(super) fn all(&mut self, question: &Question) {
+        for depth in [Depth::Names, Depth::Lines] {
+            self.at(question, depth);
+        }
+    }
+
+    fn at(&mut self, question: &Question, depth: Depth) {
         let reader = question.reader.act.actor;
-        let waits = self.now(reader.process, reader.tid, &question.reader.addresses);
-        let waits = if waits.is_empty() {
-            self.recorded(&question.reader)
-        } else {
-            waits
-        };
+        let mut waits = self.now(
+            reader.process,
+            reader.tid,
+            &question.reader.addresses,
+            depth,
+        );
+        if waits.is_empty() {
+            waits = self.recorded(&question.reader, depth);
+        }
         self.tell_act(&question.reader.act, waits.clone());
         for holding in &question.holders {
             let executes = if holding.process == reader.process {
                 waits.clone()
             } else {
-                self.executes(holding.process)
+                self.executes(holding.process, depth)
             };
             if let Some(via) = &holding.via {
-                let site = if holding.forked {
-                    self.fork_site(via, &executes)
-                } else {
-                    Vec::new()
-                };
-                let frames = if site.is_empty() {
-                    self.recorded(via)
-                } else {
-                    site
-                };
-                self.tell_act(&via.act, frames);
+                let mut site = Vec::new();
+                if holding.forked {
+                    site = self.fork_site(via, &executes);
+                }
+                if site.is_empty() {
+                    site = self.recorded(via, depth);
+                }
+                self.tell_act(&via.act, site);
             }
             (self.tell)(Sight::Now {
                 process: holding.process,
@@ -67,7 +87,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
             });
         }
         for recorded in &question.acts {
-            let frames = self.recorded(recorded);
+            let frames = self.recorded(recorded, depth);
             self.tell_act(&recorded.act, frames);
         }
     }
@@ -81,13 +101,14 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         (self.tell)(Sight::Act { time, tid, frames });
     }
 
-    fn seen(&mut self, key: ProcKey) -> &Seen {
+    fn seen(&mut self, key: ProcKey) -> &mut Seen {
         self.processes.entry(key).or_insert_with(|| {
             let process = Process::open(key);
             let python = process.as_ref().and_then(python::threads);
             Seen {
                 process,
                 python: python.unwrap_or_default(),
+                native: BTreeMap::new(),
             }
         })
     }
@@ -97,56 +118,52 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     }
 
     /// Where a thread was when the kernel looked.
-    fn recorded(&mut self, recorded: &Recorded) -> Vec<Frame> {
+    fn recorded(&mut self, recorded: &Recorded, depth: Depth) -> Vec<Frame> {
         let key = recorded.act.actor.process;
-        self.seen(key);
-        let process = self
-            .processes
-            .get(&key)
-            .and_then(|seen| seen.process.as_ref());
         let mut addresses = recorded.addresses.as_slice();
-        if let Some(process) = process {
+        if let Some(process) = &self.seen(key).process {
             // Registers that are no frame pointers lead anywhere; and after an exec
             // nothing is where it was.
             let code = addresses.iter().take_while(|&&at| process.is_code(at));
             addresses = &addresses[..code.count()];
         }
-        let frames = self.known.frames(key, process, addresses);
+        let frames = self.frames(key, addresses, depth);
         let complete = frames.last().is_some_and(is_first_function);
         merge::ended(frames, complete)
     }
 
+    fn frames(&mut self, key: ProcKey, addresses: &[u64], depth: Depth) -> Vec<Frame> {
+        let seen = self.processes.get(&key);
+        let process = seen.and_then(|seen| seen.process.as_ref());
+        let names = process.map(|process| Names {
+            symbolizer: &self.symbolizer,
+            process,
+            depth,
+        });
+        self.known.frames(key, names, addresses)
+    }
+
     /// What a process executes: its first thread, which after a fork is the only
     /// one.
-    fn executes(&mut self, key: ProcKey) -> Vec<Frame> {
+    fn executes(&mut self, key: ProcKey, depth: Depth) -> Vec<Frame> {
         let threads = self.seen(key).process.as_ref().map(Process::threads);
         let first = threads.and_then(|threads| threads.into_iter().min());
-        first.map_or_else(Vec::new, |tid| self.now(key, tid, &[]))
+        first.map_or_else(Vec::new, |tid| self.now(key, tid, &[], depth))
     }
 
     /// Where a thread is.
-    fn now(&mut self, key: ProcKey, tid: Tid, walked: &[u64]) -> Vec<Frame> {
+    fn now(&mut self, key: ProcKey, tid: Tid, walked: &[u64], depth: Depth) -> Vec<Frame> {
         let seen = self.seen(key);
         let python = seen.python.iter().find(|thread| thread.tid == tid);
-        let python = python
-            .map(|thread| thread.stack.clone())
-            .unwrap_or_default();
-        let Some(seen) = self.processes.get(&key) else {
-            return Vec::new();
-        };
-        let Some(process) = &seen.process else {
-            return Vec::new();
-        };
-        let sleep = process.sleep(tid);
-        let native = sleep
-            .as_ref()
-            .map(|sleep| unwind::unwind(process, sleep, walked));
-        // A thread that has moved on has another stack than the one that was read.
-        let native = native
-            .filter(|_| process.sleep(tid) == sleep)
-            .unwrap_or_default();
-        let frames = self.known.frames(key, Some(process), &native.frames);
-        merge::merge(merge::ended(frames, native.complete), python)
+        let python = python.cloned();
+        if let (None, Some(process)) = (seen.native.get(&tid), &seen.process) {
+            let native = native(process, tid, python.as_ref(), walked);
+            seen.native.insert(tid, native);
+        }
+        let native = seen.native.get(&tid).cloned().unwrap_or_default();
+        let frames = self.frames(key, &native.frames, depth);
+        let frames = merge::ended(frames, native.complete);
+        merge::merge(frames, python.map(|it| it.stack).unwrap_or_default())
     }
 
     /// Where a holder was forked, by its own stack.
@@ -156,6 +173,28 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         let parent = threads.iter().find(|thread| thread.tid == forker.tid);
         let parent = parent.map_or(&[][..], |thread| &thread.stack.frames);
         merge::fork_site(&merge::python_of(executes), parent)
+    }
+}
+
+/// The native stack of a thread, if it is the same sleep from the look at its
+/// frames of Python on until all is read.
+fn native(
+    process: &Process,
+    tid: Tid,
+    python: Option<&python::Thread>,
+    walked: &[u64],
+) -> Addresses {
+    let Some(sleep) = process.sleep(tid) else {
+        return Addresses::default();
+    };
+    if python.is_some_and(|thread| thread.sleep.as_ref() != Some(&sleep)) {
+        return Addresses::default();
+    }
+    let native = unwind::unwind(process, &sleep, walked);
+    if process.sleep(tid) == Some(sleep) {
+        native
+    } else {
+        Addresses::default()
     }
 }
 

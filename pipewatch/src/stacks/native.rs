@@ -27,36 +27,48 @@ impl Place {
     }
 }
 
+/// How much is to be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Depth {
+    /// The names of functions, which is quick.
+    Names,
+    /// Their source lines too, and what is inlined into them: for this, debug
+    /// information has to be unpacked and read.
+    Lines,
+}
+
 /// The frames at some places, innermost first: several where functions are inlined
 /// into others.
-pub(super) fn frames(process: &Process, places: &[Place]) -> Vec<Vec<Frame>> {
-    let Some(source) = source(process) else {
+pub(super) fn frames(
+    symbolizer: &Symbolizer,
+    process: &Process,
+    places: &[Place],
+    depth: Depth,
+) -> Vec<Vec<Frame>> {
+    let Some(names) = source(process) else {
         let bare = |place: &Place| frames_at(process, *place, None);
         return places.iter().map(bare).collect();
     };
-    let symbolizer = Symbolizer::new();
+    let lines = source::Process {
+        debug_syms: true,
+        ..names.clone()
+    };
+    let sources = match depth {
+        Depth::Names => vec![Source::Process(names)],
+        Depth::Lines => vec![Source::Process(lines), Source::Process(names)],
+    };
     let calls: Vec<u64> = places.iter().map(|place| place.call()).collect();
-    let all = symbolizer.symbolize(&Source::Process(source.clone()), Input::AbsAddr(&calls));
-    if let Ok(all) = all {
-        let found = all.into_iter().map(Some);
-        let pairs = places.iter().zip(found);
-        return pairs
-            .map(|(place, found)| frames_at(process, *place, found))
-            .collect();
+    if let Ok(all) = symbolizer.symbolize(&sources[0], Input::AbsAddr(&calls)) {
+        let pairs = places.iter().zip(all);
+        let at = |(place, found): (&Place, _)| frames_at(process, *place, Some(found));
+        return pairs.map(at).collect();
     }
     // One file that cannot be read costs no more than the names in it; if that is
     // for its debug information, not even these.
-    let names_only = source::Process {
-        debug_syms: false,
-        ..source.clone()
-    };
     let alone = |place: &Place| {
-        let sources = [&source, &names_only].map(|it| Source::Process(it.clone()));
         let call = Input::AbsAddr(place.call());
-        let found = sources
-            .iter()
-            .find_map(|source| symbolizer.symbolize_single(source, call).ok());
-        frames_at(process, *place, found)
+        let find = |source| symbolizer.symbolize_single(source, call).ok();
+        frames_at(process, *place, sources.iter().find_map(find))
     };
     places.iter().map(alone).collect()
 }
@@ -92,6 +104,7 @@ fn source(process: &Process) -> Option<source::Process> {
         return None;
     }
     let mut source = source::Process::new(Pid::from(process.pid.0));
+    source.debug_syms = false;
     source.map_files = by_file;
     source.perf_map = process.has_honest_perf_map();
     Some(source)

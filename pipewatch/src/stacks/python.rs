@@ -1,8 +1,10 @@
 //! The Python stacks of a live process of CPython, which is not stopped.
 
+use std::collections::BTreeMap;
+
 use py_spy::{Config, PythonSpy, StackTrace, config::LockingStrategy};
 
-use super::process::Process;
+use super::process::{Process, Sleep};
 use crate::{
     ids::Tid,
     stack::{Frame, FrameKind},
@@ -22,6 +24,8 @@ pub(super) struct Thread {
     /// What the program calls it.
     pub(super) name: Option<String>,
     pub(super) stack: Stack,
+    /// Where it slept before it was looked at.
+    pub(super) sleep: Option<Sleep>,
 }
 
 /// Frames of Python.
@@ -50,9 +54,13 @@ pub(super) fn threads(process: &Process) -> Option<Vec<Thread>> {
         ..Config::default()
     };
     let mut spy = PythonSpy::new(i32::try_from(process.pid.0).ok()?, &config).ok()?;
+    let tids: Vec<u32> = process.threads().into_iter().map(|tid| tid.0).collect();
+    let sleeps: BTreeMap<Tid, Sleep> = tids
+        .iter()
+        .filter_map(|&tid| Some((Tid(tid), process.sleep(Tid(tid))?)))
+        .collect();
     let first = spy.get_stack_traces().ok()?;
     let second = spy.get_stack_traces().ok()?;
-    let tids: Vec<u32> = process.threads().into_iter().map(|tid| tid.0).collect();
     let inner = process.inner_ids(&tids);
     let tid = |trace: &StackTrace| {
         let known = TID_OFFSETS.iter().find_map(|offset| {
@@ -67,8 +75,10 @@ pub(super) fn threads(process: &Process) -> Option<Vec<Thread>> {
     };
     let thread = |trace: StackTrace| {
         let before = first.iter().find(|it| it.thread_id == trace.thread_id);
+        let tid = tid(&trace)?;
         Some(Thread {
-            tid: tid(&trace)?,
+            tid,
+            sleep: sleeps.get(&tid).cloned(),
             stack: agreed(before.map_or(&[], |trace| &trace.frames), &trace.frames),
             name: trace.thread_name,
         })

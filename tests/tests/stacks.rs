@@ -1,0 +1,353 @@
+//! Where the parties of a hang are, in programs of many kinds. Needs root, a C
+//! compiler and Python.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+use pipewatch_tests::{Program, Watcher, pipewatch_running, python, require_root, scenario};
+use serde_json::Value;
+
+/// When to stop waiting for a report, late or not.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SHORT: &[&str] = &["--threshold", "300ms"];
+
+// ---- what stands where ---------------------------------------------------------
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The line of a source that is marked by a comment.
+fn line(path: &str, marker: &str) -> u64 {
+    let text = fs::read_to_string(source(path)).expect("a source");
+    let ends = [format!("# {marker}"), format!("/* {marker} */")];
+    let marked = |line: &str| ends.iter().any(|end| line.ends_with(end.as_str()));
+    let index = text.lines().position(marked);
+    index.unwrap_or_else(|| panic!("no {marker} in {path}")) as u64 + 1
+}
+
+/// The frames of a stack that are in this source: function, and line if known.
+fn inside(stack: &Value, file: &str) -> Vec<(String, Option<u64>)> {
+    let frames = stack.as_array().expect("a stack").iter();
+    let inside = frames.filter(|frame| {
+        let path = frame["file"].as_str().unwrap_or_default();
+        path.rsplit('/').next() == Some(file)
+    });
+    let place = |frame: &Value| {
+        let function = frame["function"].as_str().expect("a function");
+        // Qualified from 3.11 on.
+        let function = function.rsplit('.').next().unwrap_or(function);
+        (function.to_owned(), frame["line"].as_u64())
+    };
+    inside.map(place).collect()
+}
+
+fn at(function: &str, line: u64) -> (String, Option<u64>) {
+    (function.to_owned(), Some(line))
+}
+
+fn functions(stack: &Value) -> Vec<&str> {
+    let frames = stack.as_array().expect("a stack").iter();
+    frames
+        .map(|frame| frame["function"].as_str().unwrap_or("?"))
+        .collect()
+}
+
+/// Whether a stack is known up to the function that nothing has called.
+fn is_whole(stack: &Value) -> bool {
+    let last = stack.as_array().and_then(|frames| frames.last());
+    last.is_some_and(|frame| !frame["address"].is_null())
+}
+
+/// What pipewatch says of the only hang that a program will have.
+fn hang_of(command: Command, args: &[&str]) -> Value {
+    let mut target = Program::ready(command);
+    let watcher = Watcher::of(&target, &[SHORT, args].concat());
+    target.go();
+    watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang")
+}
+
+// ---- native ----------------------------------------------------------------------
+
+/// A folder with the C program in it.
+fn compiled(options: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("waiter");
+    let status = Command::new("cc")
+        .args(["-g", "-o"])
+        .arg(&program)
+        .args(options)
+        .arg(source("c/waiter.c"))
+        .status();
+    let status = status.expect("a C compiler, as cc");
+    assert!(status.success(), "cc failed");
+    (folder, program)
+}
+
+fn assert_c_is_known(hang: &Value) {
+    let file = "c/waiter.c";
+    let stack = &hang["reader"]["stack"];
+    let expected = [
+        at("wait_for_word", line(file, "waits")),
+        at("between", line(file, "between")),
+        at("main", line(file, "main")),
+    ];
+    assert_eq!(inside(stack, "waiter.c"), expected, "{stack:#}");
+    assert!(functions(stack)[0].contains("read"), "{stack:#}");
+    assert!(is_whole(stack), "{stack:#}");
+    let stack = &hang["holders"][0]["stack"];
+    assert_eq!(inside(stack, "waiter.c")[0], at("keep", line(file, "kept")));
+    assert!(is_whole(stack), "{stack:#}");
+}
+
+#[test]
+fn a_program_without_frame_pointers() {
+    let (_folder, program) = compiled(&["-O2", "-fomit-frame-pointer"]);
+    assert_c_is_known(&hang_of(Command::new(program), &[]));
+}
+
+#[test]
+fn a_program_with_frame_pointers() {
+    let (_folder, program) = compiled(&["-O0", "-fno-omit-frame-pointer"]);
+    let hang = hang_of(Command::new(program), &[]);
+    assert_c_is_known(&hang);
+    let made = &hang["pipe"]["created"]["stack"];
+    assert!(functions(made)[0].contains("pipe"), "{made:#}");
+}
+
+#[test]
+fn a_program_that_is_bound_to_its_address() {
+    let (_folder, program) = compiled(&["-O2", "-no-pie", "-static"]);
+    let hang = hang_of(Command::new(program), &[]);
+    let stack = &hang["reader"]["stack"];
+    let inside = inside(stack, "waiter.c");
+    assert_eq!(inside[0].0, "wait_for_word", "{stack:#}");
+}
+
+#[test]
+fn a_program_that_was_deleted() {
+    let (folder, program) = compiled(&["-O2"]);
+    let mut target = Program::ready(Command::new(program));
+    drop(folder);
+    let watcher = Watcher::of(&target, SHORT);
+    target.go();
+    let hang = watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang");
+    assert_c_is_known(&hang);
+}
+
+#[test]
+fn a_program_in_a_mount_namespace() {
+    let (folder, program) = compiled(&["-O2"]);
+    // What only that namespace shows, at a path that is empty elsewhere.
+    let hidden = folder.path().join("hidden");
+    fs::create_dir(&hidden).expect("a folder");
+    let script = format!(
+        "mount -t tmpfs none {hidden} && cp {program} {hidden} && exec {hidden}/waiter",
+        hidden = hidden.display(),
+        program = program.display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]);
+    let hang = hang_of(command, &[]);
+    assert_c_is_known(&hang);
+    let module = &hang["reader"]["stack"][1]["module"];
+    assert_eq!(module.as_str(), hidden.join("waiter").to_str());
+}
+
+#[test]
+fn rust() {
+    let hang = hang_of(scenario(&["fork-race", "--hold-ms", "20000"]), &[]);
+    let stack = &hang["reader"]["stack"];
+    assert!(is_whole(stack), "{stack:#}");
+    let own = inside(stack, "fork_race.rs");
+    let text = fs::read_to_string(source("src/bin/scenario/fork_race.rs")).expect("a source");
+    let called = "window.make_close_read";
+    let expected = text.lines().position(|line| line.contains(called));
+    let expected = expected.map(|index| index as u64 + 1);
+    assert_eq!(
+        own.first().and_then(|(_, line)| *line),
+        expected,
+        "{stack:#}"
+    );
+}
+
+#[test]
+fn a_holder_that_runs_another_program() {
+    let mut command = Command::new("sh");
+    let script = r#"echo '{"fact":"ready"}'; read go; x=$(sleep 60 & echo)"#;
+    command.args(["-c", script]);
+    let hang = hang_of(command, &[]);
+    let holder = &hang["holders"][0];
+    assert_eq!(holder["comm"], "sleep");
+    let stack = &holder["stack"];
+    let sleeps = functions(stack)
+        .iter()
+        .any(|function| function.contains("nanosleep"));
+    assert!(sleeps, "{stack:#}");
+    let in_sleep = stack.as_array().expect("a stack").iter().any(|frame| {
+        let module = frame["module"].as_str().unwrap_or_default();
+        module.ends_with("/sleep")
+    });
+    assert!(in_sleep && is_whole(stack), "{stack:#}");
+}
+
+#[test]
+fn without_stacks_nothing_is_looked_up() {
+    let (_folder, program) = compiled(&["-O2"]);
+    let hang = hang_of(Command::new(program), &["--stacks", "off"]);
+    let none = serde_json::json!([]);
+    assert_eq!(hang["reader"]["stack"], none);
+    assert_eq!(hang["pipe"]["created"]["stack"], none);
+    assert_eq!(hang["holders"][0]["stack"], none);
+}
+
+// ---- Python ----------------------------------------------------------------------
+
+/// The Pythons of this machine by version: those of PYENV_ROOT, and those that are
+/// named by their version in PATH.
+fn pythons() -> BTreeMap<String, PathBuf> {
+    let versions = ["2.7"].into_iter().map(str::to_owned);
+    let versions = versions.chain((6..=14).map(|minor| format!("3.{minor}")));
+    let installed = env::var_os("PYENV_ROOT").map(|root| Path::new(&root).join("versions"));
+    let installed = installed.and_then(|folder| folder.read_dir().ok());
+    let installed = installed.into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin")).collect();
+    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let find = |version: String| {
+        let name = format!("python{version}");
+        let paths = folders.iter().map(|folder| folder.join(&name));
+        // A name may stand for a version that is not chosen.
+        let mut running = paths.filter(|path| {
+            let run = Command::new(path).args(["-c", "pass"]).output();
+            run.is_ok_and(|output| output.status.success())
+        });
+        Some((version, running.next()?))
+    };
+    let found: BTreeMap<String, PathBuf> = versions.filter_map(find).collect();
+    assert!(!found.is_empty(), "these tests need a Python");
+    found
+}
+
+/// A program of `tests/py`, run by this Python.
+fn run_by(interpreter: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg("-B").args(args).current_dir(source("py"));
+    command
+}
+
+#[test]
+fn python_threads_and_a_bare_fork() {
+    let file = "py/bare_fork.py";
+    for (version, interpreter) in pythons() {
+        let hang = hang_of(run_by(&interpreter, &["bare_fork.py"]), &[]);
+        let stack = &hang["reader"]["stack"];
+        let waits = [at("wait_for_word", line(file, "waits"))];
+        assert_eq!(inside(stack, "bare_fork.py"), waits, "{version}: {hang:#}");
+        // Native frames below and above.
+        assert!(functions(stack)[0].contains("read"), "{version}: {stack:#}");
+        assert!(is_whole(stack), "{version}: {stack:#}");
+        if version != "2.7" {
+            let name = "a name of more than 15 bytes";
+            assert_eq!(hang["reader"]["thread_name"], name, "{version}");
+        }
+
+        let forks = line(file, "forks");
+        let holder = &hang["holders"][0];
+        let now = inside(&holder["stack"], "bare_fork.py");
+        let expected = at("keep", line(file, "keeps"));
+        assert_eq!(now[0], expected, "{version}: {holder:#}");
+        assert_eq!(now[2], at("wait_for_word", forks), "{version}: {holder:#}");
+        // The reader has gone on from there, so this is what is known for certain.
+        let via = inside(&holder["via"]["stack"], "bare_fork.py");
+        let expected = [("wait_for_word".to_owned(), None)];
+        assert_eq!(via, expected, "{version}: {holder:#}");
+    }
+}
+
+/// What is the same in each run, by each Python, with or without debug symbols.
+fn redacted(text: &str, interpreter: &Path) -> String {
+    let interpreter = interpreter.to_str().expect("a path in UTF-8");
+    let folder = format!("{}/", source("py").display());
+    let block = text.lines().skip_while(|line| !line.starts_with("HANG"));
+    let block = block.take_while(|line| !line.is_empty());
+    let native = |line: &&str| line.contains("(in ") || line.contains(".c:");
+    let lines = block.filter(|line| !native(line)).map(|line| {
+        // Before 3.9 the file is as it was given.
+        let line = line.replace(&folder, "").replace(interpreter, "PYTHON");
+        let line = line.replace("Popen.", "");
+        let mut redacted = String::new();
+        for c in line.chars() {
+            let c = if c.is_ascii_digit() { 'N' } else { c };
+            if c != 'N' || !redacted.ends_with('N') {
+                redacted.push(c);
+            }
+        }
+        let redacted = redacted.replace("pythonN.N", "python");
+        // Times, in whatever unit.
+        let words = redacted.split(' ');
+        let words = words.map(|word| match word {
+            "ms" | "µs" | "s" => "s",
+            word if word.trim_matches(['-', '+', '(']) == "N.N" => "N",
+            word => word,
+        });
+        words
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+#[test]
+fn the_story_as_a_person_reads_it() {
+    require_root();
+    let golden = source("goldens/scene.txt");
+    let mut bless = env::var_os("BLESS").is_some();
+    for (version, interpreter) in pythons() {
+        if version == "2.7" || version == "3.6" || version == "3.7" {
+            continue;
+        }
+        let mut command = pipewatch_running(
+            &["--exit-on-hang"],
+            &run_by(&interpreter, &["scene.py", "--now"]),
+        );
+        command.current_dir(source("py")).env("COLUMNS", "1000");
+        let output = Program::run(command);
+        let text = redacted(&output.stdout, &interpreter);
+        if std::mem::take(&mut bless) {
+            fs::write(&golden, &text).expect("a golden that can be written");
+        }
+        let expected = fs::read_to_string(&golden).expect("a golden");
+        assert_eq!(text, expected, "{version}: {}", output.stdout);
+        for (marker, words) in [
+            ("waits", "in start_command"),
+            ("forks", "in start_updater"),
+            ("keeps", "in update"),
+        ] {
+            let place = format!("scene.py:{} {words}", line("py/scene.py", marker));
+            assert!(output.stdout.contains(&place), "{version}: {place}");
+        }
+    }
+}
+
+#[test]
+fn the_story_for_programs() {
+    let hang = hang_of(python(&["scene.py"]), &[]);
+    let via = &hang["holders"][0]["via"]["stack"];
+    assert!(functions(via)[0].ends_with("_launch"), "{via:#}");
+    let forks = at("start_updater", line("py/scene.py", "forks"));
+    assert_eq!(inside(via, "scene.py"), [forks], "{via:#}");
+    let step = &hang["timeline"][1];
+    assert_eq!((&step["what"], &step["stack"]), (&"fork".into(), via));
+    assert_eq!(step["thread_name"], "updater");
+    let popen = inside(&hang["reader"]["stack"], "subprocess.py");
+    let popen: Vec<&str> = popen
+        .iter()
+        .map(|(function, _)| function.as_str())
+        .collect();
+    assert_eq!(popen, ["_execute_child", "__init__"]);
+}
