@@ -8,6 +8,8 @@ use crate::stack::{Frame, FrameKind};
 const ROWS: usize = 8;
 /// What is folded under this name says nothing of where a program is.
 const C_LIBRARY: &str = "the C library";
+/// Nor under this one.
+const RUST_LIBRARY: &str = "std";
 /// So many characters of a name say enough.
 const NAME: usize = 36;
 
@@ -18,12 +20,14 @@ pub(super) fn at(stack: &[Frame]) -> String {
 }
 
 /// The place that says most to the program's author: the innermost of its own
-/// code, with a source line if any has one; or else of a runtime, but the C
-/// library, which only does what it is told.
+/// code, with a source line if any has one; or else of a runtime, but the C and
+/// Rust libraries, which only do what they are told.
 fn telling(stack: &[Frame]) -> Option<String> {
     let own = || stack.iter().filter(|frame| is_own(frame));
     let with_line = own().find(|frame| frame.line.is_some());
-    let of_runtime = |frame: &&Frame| library(frame).is_some_and(|library| library != C_LIBRARY);
+    let of_runtime = |frame: &&Frame| {
+        library(frame).is_some_and(|library| ![C_LIBRARY, RUST_LIBRARY].contains(&library))
+    };
     let runtime = || stack.iter().find(of_runtime);
     let frame = with_line.or_else(|| own().next()).or_else(runtime)?;
     place(frame)
@@ -125,7 +129,7 @@ fn native_library(frame: &Frame) -> Option<&str> {
     let function = frame.function.as_deref().unwrap_or_default();
     let file = frame.file.as_deref().unwrap_or_default();
     if file.starts_with("/rustc/") || RUST.iter().any(|part| function.starts_with(part)) {
-        return Some("std");
+        return Some(RUST_LIBRARY);
     }
     if file.contains("/go/src/") || function.starts_with("runtime.") {
         return Some("Go's library");
