@@ -12,15 +12,16 @@ pub const LOST: [&str; 2] = [
     "reads of sockets and by io_uring are not seen",
 ];
 
-/// What a mechanism does not show, and what it costs.
+/// What a mechanism is good for, and what it costs. That it follows everything does
+/// not say that the kernel runs every program (`bpf::Counters::skipped`).
 pub fn price(mechanism: Mechanism) -> &'static str {
     match mechanism {
-        Mechanism::Fentry => "nothing is lost, and other system calls cost nothing more",
+        Mechanism::Fentry => "everything is followed, and other system calls cost nothing more",
         Mechanism::Kprobe => {
-            "nothing is lost, and other system calls cost nothing more, those followed a little"
+            "everything is followed, and other system calls cost nothing more, those followed a little"
         }
         Mechanism::Tracepoint => {
-            "nothing is lost, but each system call of the host takes about 60 ns more while \
+            "everything is followed, but each system call of the host takes about 60 ns more while \
              pipewatch runs"
         }
     }
@@ -190,7 +191,11 @@ mod tests {
         let told = tell(Ok(attached), true);
         assert_words(
             &told.how,
-            &["tracepoint: nothing is lost", "60 ns", "not permitted"],
+            &[
+                "tracepoint: everything is followed",
+                "60 ns",
+                "not permitted",
+            ],
         );
         assert_eq!((told.works, told.hint), (true, None));
     }

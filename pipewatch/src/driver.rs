@@ -199,7 +199,7 @@ impl Session {
     /// what they hold.
     fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
         let source = &mut self.host.source;
-        source.watch_families(pids)?;
+        source.watch_families(&pids.iter().copied().collect())?;
         if let Some(pid) = pids.iter().find(|pid| source.is_hidden(**pid)) {
             return Err(is_hidden(*pid));
         }

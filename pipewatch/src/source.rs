@@ -264,7 +264,7 @@ impl Source {
     /// # Errors
     ///
     /// There is no room for one, or the host cannot be seen.
-    pub fn watch_families(&mut self, roots: &[Pid]) -> Result<(), Problem> {
+    pub fn watch_families(&mut self, roots: &BTreeSet<Pid>) -> Result<(), Problem> {
         let mut watched: BTreeSet<Pid> = BTreeSet::new();
         // Children of watched processes are added when they are forked, so this
         // ends once a pass finds no process that was forked by another's child.
@@ -297,8 +297,8 @@ impl Source {
     pub fn watch_families_again(&mut self) -> Result<(), Problem> {
         let tasks = self.tasks()?;
         let pids = tasks.iter().map(|row| row.actor.process.pid);
-        let watched: BTreeSet<Pid> = pids.filter(|pid| self.is_watched(*pid)).collect();
-        self.watch_families(&Vec::from_iter(watched))
+        let watched = pids.filter(|pid| self.is_watched(*pid)).collect();
+        self.watch_families(&watched)
     }
 
     /// Removes a process from the watched ones; its children stay.

@@ -216,7 +216,7 @@ impl Kernel {
         Some(decode::record(&item).and_then(|record| decode::event(&record)))
     }
 
-    /// Adds a process to the watched ones.
+    /// Adds a process to the watched ones, unless all are.
     ///
     /// # Errors
     ///

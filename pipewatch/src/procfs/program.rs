@@ -36,8 +36,9 @@ fn by_name(name: &str) -> Option<Language> {
 }
 
 fn by_content(pid: Pid) -> Option<Language> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    if maps.contains("/libpython") {
+    // Paths may be of any bytes.
+    let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    if String::from_utf8_lossy(&maps).contains("/libpython") {
         return Some(Language::Python);
     }
     let program = ReadCache::new(File::open(format!("/proc/{pid}/exe")).ok()?);

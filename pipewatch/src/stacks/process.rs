@@ -55,9 +55,9 @@ impl Process {
     pub(super) fn open(key: ProcKey) -> Option<Self> {
         let pid = key.pid;
         let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+        let maps = text(&format!("/proc/{pid}/maps"))?;
         let maps = maps.lines().filter_map(map).collect();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = text(&format!("/proc/{pid}/stat"))?;
         (start(&stat)? == key.start / TICK).then_some(Self { pid, maps, memory })
     }
 
@@ -141,8 +141,7 @@ impl Process {
     /// pid namespace.
     pub(super) fn inner_ids(&self, tids: &[u32]) -> BTreeMap<u32, Tid> {
         let inner = |tid: u32| {
-            let status = fs::read_to_string(format!("/proc/{}/task/{tid}/status", self.pid));
-            let status = status.ok()?;
+            let status = text(&format!("/proc/{}/task/{tid}/status", self.pid))?;
             let ids = status
                 .lines()
                 .find_map(|line| line.strip_prefix("NSpid:"))?;
@@ -155,8 +154,15 @@ impl Process {
     /// Where a thread sleeps. `None` if it runs, has ended, or it is not told.
     pub(super) fn sleep(&self, tid: Tid) -> Option<Sleep> {
         let path = format!("/proc/{}/task/{tid}/syscall", self.pid);
-        sleep(fs::read_to_string(path).ok()?)
+        sleep(text(&path)?)
     }
+}
+
+/// A file of `/proc` as text: names in it may be of any bytes, and must not cost
+/// what stands beside them.
+fn text(path: &str) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Where a thread sleeps. Equal sleeps may be the same.
@@ -239,6 +245,17 @@ mod tests {
         let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
         let stat = format!("1 (a) b) S {}", fields.join(" "));
         assert_eq!(start(&stat), Some(22));
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_costs_nothing_else() {
+        let file = std::env::temp_dir().join(format!("pipewatch-stat-{}", std::process::id()));
+        let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+        let stat = [b"1 (\xff\xfe) S ", fields.join(" ").as_bytes()].concat();
+        fs::write(&file, stat).expect("a file");
+        let read = text(file.to_str().expect("a path"));
+        fs::remove_file(&file).expect("the file");
+        assert_eq!(start(&read.expect("its text")), Some(22));
     }
 
     #[test]
