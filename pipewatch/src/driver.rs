@@ -412,6 +412,15 @@ impl Session {
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
+        self.mend()?;
+        if self.lost_told.elapsed() >= LOST {
+            self.tell_lost()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the tables anew if events were lost since this was asked last.
+    fn mend(&mut self) -> Result<(), Problem> {
         let counters = self.host.source.counters();
         let lost = counters.lost() - self.counters.lost();
         let full = counters.map_full > self.counters.map_full;
@@ -422,9 +431,6 @@ impl Session {
             self.host.source.watch_families_again()?;
             self.adopt(Some(clock::now()))?;
             self.untold += lost;
-        }
-        if self.lost_told.elapsed() >= LOST {
-            self.tell_lost()?;
         }
         if full && !self.full_warned {
             self.full_warned = true;
@@ -509,6 +515,8 @@ impl Session {
         }
         let snapshot = self.snapshot_after(&before)?;
         self.drain()?;
+        // A judgement on history counts on nothing being missed unnoticed.
+        self.mend()?;
         self.tell(Input::Look {
             snapshot,
             now: clock::now(),

@@ -5,6 +5,7 @@
 //! Events may repeat what a snapshot showed already (both are taken while the
 //! host goes on), so every change is one that can be made twice.
 
+mod adopt;
 mod pipe;
 mod table;
 mod walk;
@@ -17,7 +18,7 @@ pub use self::{
     table::{Intent, Provenance, Sign, Slot, Table},
 };
 use crate::{
-    event::{Actor, End, Event, Fact, Kind, Mode, Snapshot},
+    event::{Actor, End, Event, Fact, Kind, Mode},
     finding::{Act, Created, Step, ViaKind, What},
     ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
 };
@@ -115,44 +116,6 @@ impl World {
     /// Pipes whose holders changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<PipeId> {
         std::mem::take(&mut self.changed)
-    }
-
-    /// Takes over what the kernel's tables show, which is to be of watched
-    /// processes only: at the beginning, and after events were lost. What is
-    /// known of a descriptor that is still the same is kept.
-    pub fn adopt(&mut self, snapshot: &Snapshot, lost: bool) {
-        self.gaps |= lost;
-        let mut known = std::mem::take(&mut self.tables);
-        self.threads.clear();
-        self.processes.clear();
-        for pipe in self.pipes.values_mut() {
-            pipe.slots = 0;
-        }
-        for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
-            self.add_thread(row.actor, row.table);
-        }
-        for row in &snapshot.ends {
-            let old = known
-                .get_mut(&row.table)
-                .and_then(|table| table.slots.remove(&(row.end.fd, row.end.pipe)))
-                .filter(|slot| slot.end.is_same(&row.end));
-            let (via, intent) = match old {
-                Some(slot) => (slot.via, slot.intent),
-                None => (Provenance::unknown(), None),
-            };
-            self.insert(
-                row.table,
-                Slot {
-                    end: row.end,
-                    via,
-                    intent,
-                },
-            );
-        }
-        for table in self.tables.values_mut() {
-            table.known = true;
-        }
-        self.pipes.retain(|_, pipe| pipe.slots > 0);
     }
 
     /// Applies an event.
@@ -585,7 +548,7 @@ fn other_end(end: End, fd: Fd, file: FileId) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Mode;
+    use crate::event::Snapshot;
 
     /// A process that is not watched holds an end that a watched one made.
     fn of_a_stranger(lost: bool) -> Option<ViaKind> {

@@ -138,6 +138,16 @@ impl Table {
             .filter(move |slot| slot.end.pipe == pipe)
     }
 
+    /// Notes that it is not known any more how the write ends of a pipe came here.
+    pub(super) fn forget_history(&mut self, pipe: PipeId) {
+        for slot in self.slots.values_mut() {
+            if slot.end.pipe == pipe && slot.end.mode.write {
+                slot.via = Provenance::unknown();
+                slot.intent = None;
+            }
+        }
+    }
+
     /// Notes a sign that concerns the write ends of a pipe.
     pub(super) fn sign(&mut self, pipe: PipeId, intent: Intent) {
         for slot in self.slots.values_mut() {

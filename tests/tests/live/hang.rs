@@ -86,11 +86,13 @@ fn one_leak_among_200_forks_of_50_threads() {
     expect::resolved(&watcher, &target, &hang);
     let output = watcher.finish(RUN);
     assert_eq!(output.code, 0, "{output:?}");
-    assert_contains(
-        &watcher.last_record(),
-        &json!({"type": "stopped", "lost_events": 0}),
-    );
-    assert_eq!(watcher.records("lost"), [json!(null); 0]);
+    if !expect::may_skip_programs() {
+        assert_contains(
+            &watcher.last_record(),
+            &json!({"type": "stopped", "lost_events": 0}),
+        );
+        assert_eq!(watcher.records("lost"), [json!(null); 0]);
+    }
     let alarms = watcher.objects().into_iter().filter(is_alarm);
     assert_eq!(alarms.collect::<Vec<_>>(), [hang]);
 }
@@ -102,12 +104,7 @@ fn lost_events_cost_no_hang() {
     target.go();
     let expected = &target.fact("expect")["hang"];
     let hang = expect::hang_of(&watcher, &expected["reader"]["tid"]);
-    let known = json!({
-        "verdict": "leaked",
-        "reader": expected["reader"],
-        "holders": [{"pid": expected["holders"][0]["pid"], "fds": expected["holders"][0]["fds"]}],
-    });
-    assert_contains(&hang, &known);
+    assert_contains(&hang, &expect::what_tables_show(expected));
     let lost = watcher.wait_for("a loss", PATIENCE, |record| record["type"] == "lost");
     assert_contains(&lost, &json!({"rescanned": true}));
     assert!(lost["events"].as_u64() > Some(0), "{lost:#}");

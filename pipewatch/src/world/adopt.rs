@@ -1,0 +1,104 @@
+//! Taking over what the kernel's tables show: at the beginning, and after events
+//! were lost. What a table does not show any more tells of acts that were missed.
+
+use std::collections::BTreeMap;
+
+use super::{Intent, Provenance, Sign, Slot, Table, World};
+use crate::{
+    event::Snapshot,
+    ids::{PipeId, ProcKey, TableId},
+};
+
+/// The one process that uses each table; `None` where several do.
+type Owners = BTreeMap<TableId, Option<ProcKey>>;
+
+impl World {
+    /// Takes over what the kernel's tables show, which is to be of watched
+    /// processes only. What is known of a descriptor that is still the same is
+    /// kept.
+    pub fn adopt(&mut self, snapshot: &Snapshot, lost: bool) {
+        self.gaps |= lost;
+        let former = self.owners();
+        let mut known = std::mem::take(&mut self.tables);
+        self.threads.clear();
+        self.processes.clear();
+        for pipe in self.pipes.values_mut() {
+            pipe.slots = 0;
+        }
+        for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
+            self.add_thread(row.actor, row.table);
+        }
+        let owners = self.owners();
+        // One at an address where another process had one is not the same.
+        known.retain(|id, _| owners.get(id) == former.get(id));
+        for row in &snapshot.ends {
+            let old = known
+                .get_mut(&row.table)
+                .and_then(|table| table.slots.remove(&(row.end.fd, row.end.pipe)))
+                .filter(|slot| slot.end.is_same(&row.end));
+            let kept = old.as_ref().is_some_and(|old| {
+                let cleared = old.end.cloexec && !row.end.cloexec;
+                cleared && row.end.mode.write
+            });
+            let (via, intent) = match old {
+                Some(slot) => (slot.via, slot.intent),
+                None => (Provenance::unknown(), None),
+            };
+            let slot = Slot {
+                end: row.end,
+                via,
+                intent,
+            };
+            self.insert(row.table, slot);
+            if kept {
+                self.missed(row.table, &owners, row.end.pipe, Some(Sign::KeptForExec));
+            }
+        }
+        for (id, gone) in known {
+            self.missed_closes(id, &owners, &gone);
+        }
+        for table in self.tables.values_mut() {
+            table.known = true;
+        }
+        self.pipes.retain(|_, pipe| pipe.slots > 0);
+    }
+
+    fn owners(&self) -> Owners {
+        let mut owners = Owners::new();
+        for thread in self.threads.values() {
+            let owner = owners.entry(thread.table).or_insert(Some(thread.process));
+            if *owner != Some(thread.process) {
+                *owner = None;
+            }
+        }
+        owners
+    }
+
+    /// `gone` is what a table held and does not hold any more.
+    fn missed_closes(&mut self, id: TableId, owners: &Owners, gone: &Table) {
+        let reads = |slot: &&Slot| slot.end.mode.read && !slot.end.mode.write;
+        for slot in gone.slots.values().filter(reads) {
+            let pipe = slot.end.pipe;
+            let table = self.tables.get(&id);
+            let survives_exec = |slot: &Slot| slot.end.mode.write && !slot.end.cloexec;
+            let by_exec = slot.end.cloexec
+                && table.is_some_and(|table| table.of_pipe(pipe).any(survives_exec));
+            let sign = (!by_exec).then_some(Sign::ClosedOther);
+            self.missed(id, owners, pipe, sign);
+        }
+    }
+
+    /// Notes an act that concerns the write ends of a pipe in a table. Where it is
+    /// in doubt what it was, or whose, history does not speak of them any more.
+    fn missed(&mut self, id: TableId, owners: &Owners, pipe: PipeId, sign: Option<Sign>) {
+        let Some(table) = self.tables.get_mut(&id) else {
+            return;
+        };
+        let owner = owners.get(&id).copied().flatten();
+        if let (Some(sign), Some(by)) = (sign, owner) {
+            table.sign(pipe, Intent { sign, by });
+        } else {
+            table.forget_history(pipe);
+        }
+    }
+}
