@@ -24,6 +24,9 @@ const MIRRORS: [&str; 2] = [
 ];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// How long apt may take for one thing, as `timeout` is told.
+const PATIENCE: &str = "10m";
+
 /// Packages of one architecture.
 pub struct Debian {
     arch: &'static str,
@@ -131,7 +134,9 @@ impl Debian {
 
     fn apt(&self, program: &str) -> Command {
         let at = |key: &str, part: &str| format!("{key}={}", self.folder.join(part).display());
-        let mut apt = Command::new(program);
+        // With no room left on the device it has been seen to wait for ever.
+        let mut apt = Command::new("timeout");
+        apt.args(["--kill-after=10s", PATIENCE, program]);
         for setting in [
             at("Dir::Etc::SourceList", "sources.list"),
             at("Dir::State::Lists", "lists"),
