@@ -214,6 +214,85 @@ pub struct Armed {
     pub channels: [Channel; CHANNELS],
 }
 
+/// Where a CPython process keeps the frames of its threads: what user space keeps
+/// in the map `PYTHONS`, keyed by process id. Offsets are those of the release that
+/// runs there.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Python {
+    /// Address of the pointer to the first `PyInterpreterState`.
+    pub interpreters: u64,
+    /// `PyInterpreterState`: the pointer to its first `PyThreadState`.
+    pub threads: u16,
+    /// `PyThreadState.next`.
+    pub next: u16,
+    /// `PyThreadState.thread_id`: what `pthread_self` returns.
+    pub thread_id: u16,
+    /// The pointer of `PyThreadState` that leads to the innermost frame.
+    pub frame: u16,
+    /// What that points to has the pointer to the frame at this offset
+    /// (`_PyCFrame.current_frame`); [`DIRECT`] if it is the frame itself.
+    pub inner: u16,
+    /// The frame's pointer to its code object.
+    pub code: u16,
+    /// The frame's pointer to the one that called it.
+    pub back: u16,
+    /// Where in the code it is, four or eight bytes by release.
+    pub place: u16,
+    /// Of a code object: the first of [`mark`]'s four pointers.
+    pub names: u16,
+    /// Not used.
+    pub unused: [u16; 3],
+    /// What of the fourth pointer counts.
+    pub fourth: u64,
+}
+
+/// [`Python::inner`]: there is nothing in between.
+pub const DIRECT: u16 = u16::MAX;
+
+/// What tells a code object from a later one at the same place, out of its pointers
+/// to names and to the table of lines; of the fourth only `fourth`.
+#[inline(always)]
+pub const fn mark(pointers: [u64; 4], fourth: u64) -> u64 {
+    let [a, b, c, d] = pointers;
+    a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ (d & fourth).rotate_left(48)
+}
+
+/// One frame of Python code.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct PythonFrame {
+    /// Address of the code object.
+    pub code: u64,
+    /// Its [`mark`].
+    pub mark: u64,
+    /// Eight bytes at [`Python::place`].
+    pub place: u64,
+}
+
+/// How many frames are looked at, the innermost ones.
+pub const FRAMES: usize = 32;
+
+/// The frames of a thread of a CPython process at the moment of the [`Record`] with
+/// the same `time` and thread, which is told of by itself since few have them. It is
+/// no event: if it is lost, that costs a stack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PythonStack {
+    /// As that of the [`Record`].
+    pub time: u64,
+    /// The thread.
+    pub task: Task,
+    /// From the innermost on; the first without code ends them.
+    pub frames: [PythonFrame; FRAMES],
+}
+
+const _: () = assert!(size_of::<Python>() == 40);
+const _: () = assert!(size_of::<PythonStack>() == 24 + 24 * FRAMES);
 const _: () = assert!(size_of::<Task>() == 16);
 const _: () = assert!(size_of::<End>() == 40);
 const _: () = assert!(size_of::<Record>() == 152);

@@ -4,7 +4,9 @@ use aya_ebpf::{
     EbpfContext,
     helpers::{bpf_ktime_get_ns, generated::bpf_get_stackid},
 };
-use pipewatch_ebpf::abi::{COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, Record, Task};
+use pipewatch_ebpf::abi::{
+    COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, PythonStack, Record, Task,
+};
 
 use crate::maps::{COUNTERS, EVENTS, STACKS, setting};
 
@@ -95,6 +97,17 @@ pub fn send_in_place(make: impl FnOnce() -> Record) {
     place.write(make());
     place.submit(BPF_RB_NO_WAKEUP);
     count(COUNTER_EVENTS);
+}
+
+/// Sends the frames of a thread, which `fill` puts where user space finds them.
+#[inline(always)]
+pub fn send_frames(fill: impl FnOnce(&mut PythonStack)) {
+    let Some(mut place) = EVENTS.reserve::<PythonStack>(0) else {
+        return;
+    };
+    // SAFETY: any bytes are such a stack; `fill` writes what is read of it.
+    fill(unsafe { place.assume_init_mut() });
+    place.submit(BPF_RB_NO_WAKEUP);
 }
 
 /// Sends a record that a person waits for.

@@ -11,6 +11,7 @@ mod iter;
 mod kernel;
 mod maps;
 mod probes;
+mod python;
 mod task;
 
 // bpf_probe_read_kernel and the iterator helpers are for GPL-compatible

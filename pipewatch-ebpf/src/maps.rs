@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray, RingBuf, StackTrace},
 };
 use pipewatch_ebpf::{
-    abi::{Armed, COUNTERS as COUNTER_COUNT, Record},
+    abi::{Armed, COUNTERS as COUNTER_COUNT, Python, Record},
     offsets::{COUNT, syscalls},
 };
 
@@ -30,6 +30,11 @@ pub static SLEEPS: HashMap<u32, Record> = HashMap::with_max_entries(16_384, 0);
 /// Readers whose wake-up user space waits for, by thread id.
 #[map]
 pub static ARMED: HashMap<u32, Armed> = HashMap::with_max_entries(4_096, 0);
+
+/// CPython processes whose frames are told, by process id. A child inherits its
+/// parent's entry at fork, and loses it at exec.
+#[map]
+pub static PYTHONS: HashMap<u32, Python> = HashMap::with_max_entries(4_096, 0);
 
 /// User stacks by id. Ids are never reused while loaded: a collision costs the
 /// newer stack (a negative id) and never shows a wrong one.

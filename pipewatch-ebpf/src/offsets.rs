@@ -56,6 +56,8 @@ fields! {
     /// Before 5.14 the name was `state`.
     TASK_STATE = "task_struct" "__state|state";
     TASK_STACK = "task_struct" "stack";
+    /// Where the thread pointer points to: of x86_64, of arm64.
+    TASK_TLS = "task_struct" "thread.fsbase|thread.uw.tp_value" optional;
     SIGNAL_LIVE = "signal_struct" "live";
     FILES_FDT = "files_struct" "fdt";
     FDT_MAX = "fdtable" "max_fds";

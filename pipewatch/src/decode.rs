@@ -151,6 +151,29 @@ pub fn record(bytes: &[u8]) -> Result<Record, Unreadable> {
     Record::read_from_bytes(bytes).map_err(|_| Unreadable::Size(bytes.len()))
 }
 
+/// What was found of the frames of a thread of CPython.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonStack {
+    /// That of the event it belongs to.
+    pub time: Ktime,
+    /// Which thread.
+    pub tid: Tid,
+    /// Innermost first.
+    pub frames: Vec<abi::PythonFrame>,
+}
+
+/// Frames of Python, which come between the records of events; `None` if these are
+/// others.
+pub fn python_stack(bytes: &[u8]) -> Option<PythonStack> {
+    let stack = abi::PythonStack::read_from_bytes(bytes).ok()?;
+    let frames = stack.frames.iter().copied();
+    Some(PythonStack {
+        time: Ktime(stack.time),
+        tid: Tid(stack.task.tid),
+        frames: frames.take_while(|frame| frame.code != 0).collect(),
+    })
+}
+
 /// An event of the ring buffer.
 pub fn event(record: &Record) -> Result<Event, Unreadable> {
     let end = end(&record.end);

@@ -20,11 +20,12 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, EndRow, Kind, Snapshot, TaskRow},
+    event::{Call, EndRow, Fact, Kind, Snapshot, TaskRow},
     finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
+    interpreters,
     output::{Output, create_private, say},
     plan::{Plan, Target},
     problem::Problem,
@@ -33,6 +34,7 @@ use crate::{
     rules::Rules,
     signals::Signal,
     source::Source,
+    stacks::Scout,
     target::{self, NotStarted, Running},
     trace_file::{self, Entry, Header},
 };
@@ -41,6 +43,8 @@ use crate::{
 const POLLS: Duration = Duration::from_millis(200);
 /// How often a loss is reported while it goes on.
 const LOST: Duration = Duration::from_secs(1);
+/// So long the start waits until it is known which processes run Python.
+const SCOUTING: Duration = Duration::from_millis(100);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
 
@@ -144,6 +148,7 @@ struct Session {
     host: Host,
     engine: Engine,
     reports: Reports,
+    scout: Option<Scout>,
     debug_log: Option<DebugLog>,
     counters: Counters,
     /// Lost events that were not reported yet, and when some were last.
@@ -167,7 +172,9 @@ impl Session {
             probes,
             verbose: plan.debug,
         };
-        let source = Source::open(plan.backend, options)?;
+        let mut source = Source::open(plan.backend, options)?;
+        let scouted = plan.stacks && probes;
+        let scout = scouted.then(|| interpreters::search(&mut source)).flatten();
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
             min_confidence: plan.min_confidence,
@@ -184,6 +191,7 @@ impl Session {
             host: Host { source, wall },
             engine: Engine::new(rules),
             reports: Reports::new(output, recorder.transpose()?, plan.stacks),
+            scout,
             debug_log: None,
             counters: Counters::default(),
             untold: 0,
@@ -234,6 +242,9 @@ impl Session {
     }
 
     fn start(&mut self, plan: &Plan, watching: Option<Vec<Pid>>) -> Result<(), Problem> {
+        if let Some(scout) = &self.scout {
+            scout.catch_up(SCOUTING);
+        }
         let name = uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let started = Started {
@@ -377,6 +388,9 @@ impl Session {
             };
             match event {
                 Ok(event) => {
+                    if let (Fact::Exec, Some(scout)) = (&event.fact, &self.scout) {
+                        scout.began(event.actor.process);
+                    }
                     self.tell(Input::Event(event))?;
                 }
                 Err(_) => self.unreadable += 1,
@@ -549,6 +563,9 @@ impl Session {
         let snapshot = self.snapshot()?;
         let source = &self.host.source;
         let snapshot = snapshot.only(|process| source.is_watched(process.pid));
+        if let Some(scout) = &self.scout {
+            scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));
+        }
         self.tell(Input::Adopt {
             snapshot: snapshot.clone(),
             lost,

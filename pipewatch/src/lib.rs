@@ -17,6 +17,7 @@ pub mod finding;
 pub mod host;
 pub mod ids;
 pub mod input;
+pub mod interpreters;
 pub mod language;
 pub mod output;
 pub mod plan;

@@ -96,7 +96,7 @@ impl Reports {
     fn ask(&mut self, hang: &Hang, source: &Source) -> Option<(Ticket, Instant)> {
         let desk = self.desk.as_ref()?;
         self.ticket += 1;
-        let question = Question::about(self.ticket, hang, |id| source.stack(id));
+        let question = Question::about(self.ticket, hang, |act| source.stack(act));
         desk.ask(question)
             .then(|| (self.ticket, Instant::now() + PATIENCE))
     }

@@ -13,9 +13,11 @@ use crate::{
     choice, clock,
     decode::Unreadable,
     event::{Actor, Arm, EndRow, Event, Sleep, Snapshot, TaskRow},
-    ids::{Ktime, Pid, StackId, TableId, Tid},
+    finding::Act,
+    ids::{Ktime, Pid, TableId, Tid},
     problem::Problem,
     procfs::Tables,
+    stack::Walked,
 };
 
 /// Which way.
@@ -351,11 +353,11 @@ impl Source {
         }
     }
 
-    /// Addresses of a recorded stack, innermost first.
-    pub fn stack(&self, id: StackId) -> Vec<u64> {
+    /// What was found on the stack of whoever did something, then.
+    pub fn stack(&self, act: &Act) -> Walked {
         match self {
-            Self::Bpf(kernel) => kernel.stack(id),
-            Self::Procfs(_) => Vec::new(),
+            Self::Bpf(kernel) => kernel.stack(act.time, act.actor.tid, act.stack),
+            Self::Procfs(_) => Walked::default(),
         }
     }
 }

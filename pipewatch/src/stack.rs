@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pipewatch_ebpf::abi::PythonFrame;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Ktime, ProcKey, Tid};
@@ -33,6 +34,15 @@ pub struct Frame {
     pub module: Option<String>,
     /// Address in the process.
     pub address: Option<u64>,
+}
+
+/// What the kernel side found on a thread's stack, innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// Addresses of code, by frame pointers.
+    pub native: Vec<u64>,
+    /// Frames of CPython.
+    pub python: Vec<PythonFrame>,
 }
 
 /// Something that was found out of the threads and processes of a report.

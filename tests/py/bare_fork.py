@@ -14,13 +14,13 @@ def keep():
 
 
 def fork():
-    if os.fork() == 0:
+    if os.fork() == 0:  # os_fork
         keep()
         os._exit(0)
 
 
 def wait_for_word():
-    reading, writing = os.pipe()
+    reading, writing = os.pipe()  # makes
     fork()  # forks
     os.close(writing)
     os.read(reading, 1)  # waits

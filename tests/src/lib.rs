@@ -9,7 +9,7 @@ mod shapes;
 mod target;
 mod watcher;
 
-pub use pace::allowed;
+pub use pace::{allowed, paced};
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};

@@ -261,10 +261,97 @@ fn python_threads_and_a_bare_fork() {
         let expected = at("keep", line(file, "keeps"));
         assert_eq!(now[0], expected, "{version}: {holder:#}");
         assert_eq!(now[2], at("wait_for_word", forks), "{version}: {holder:#}");
-        // The reader has gone on from there, so this is what is known for certain.
         let via = inside(&holder["via"]["stack"], "bare_fork.py");
-        let expected = [("wait_for_word".to_owned(), None)];
-        assert_eq!(via, expected, "{version}: {holder:#}");
+        if is_walked(&version) {
+            assert_eq!(
+                via,
+                [
+                    at("fork", line(file, "os_fork")),
+                    at("wait_for_word", forks)
+                ]
+            );
+            let created = inside(&hang["pipe"]["created"]["stack"], "bare_fork.py");
+            assert_eq!(
+                created,
+                [at("wait_for_word", line(file, "makes"))],
+                "{version}"
+            );
+        } else {
+            // The reader has gone on from there, so this is what is known for certain.
+            let expected = [("wait_for_word".to_owned(), None)];
+            assert_eq!(via, expected, "{version}: {holder:#}");
+        }
+    }
+}
+
+/// Whether frames of this Python are found when something happens.
+fn is_walked(version: &str) -> bool {
+    !matches!(version, "2.7" | "3.6" | "3.14")
+}
+
+/// Pythons whose frames are.
+fn walked_pythons() -> impl Iterator<Item = (String, PathBuf)> {
+    let pythons = pythons().into_iter();
+    let mut walked = pythons.filter(|(version, _)| is_walked(version)).peekable();
+    assert!(
+        walked.peek().is_some(),
+        "these tests need a Python of 3.7 to 3.13"
+    );
+    walked
+}
+
+#[test]
+fn code_that_is_gone_is_no_other_code() {
+    for (version, interpreter) in walked_pythons() {
+        let hang = hang_of(run_by(&interpreter, &["gone_code.py"]), &[]);
+        let created = &hang["pipe"]["created"]["stack"];
+        let file = "py/gone_code.py";
+        let known = [
+            at("make_pipe", line(file, "calls")),
+            at("<module>", line(file, "runs")),
+        ];
+        assert_eq!(
+            inside(created, "gone_code.py"),
+            known,
+            "{version}: {created:#}"
+        );
+        assert_eq!(inside(created, "<other>"), [], "{version}: {created:#}");
+        let all = created.as_array().expect("a stack");
+        let python: Vec<_> = all.iter().filter(|it| it["kind"] == "python").collect();
+        assert_eq!(python.len(), 3, "{version}: {created:#}");
+        assert_eq!(python[0]["function"], Value::Null, "{version}: {created:#}");
+    }
+}
+
+#[test]
+fn what_a_process_did_that_is_gone_is_in_its_children() {
+    for (version, interpreter) in walked_pythons() {
+        let hang = hang_of(run_by(&interpreter, &["orphans.py"]), &[]);
+        let file = "py/orphans.py";
+        let created = inside(&hang["pipe"]["created"]["stack"], "orphans.py");
+        assert_eq!(
+            created[0],
+            at("parent", line(file, "made")),
+            "{version}: {hang:#}"
+        );
+        let via = inside(&hang["holders"][0]["via"]["stack"], "orphans.py");
+        assert_eq!(
+            via[1],
+            at("parent", line(file, "forks")),
+            "{version}: {hang:#}"
+        );
+    }
+}
+
+#[test]
+fn a_python_that_is_not_known_is_told_so() {
+    for (version, interpreter) in pythons() {
+        let output = Program::run(pipewatch_running(
+            &[],
+            &run_by(&interpreter, &["-c", "import time; time.sleep(0.5)"]),
+        ));
+        let said = output.stderr.contains("whose frames are not known");
+        assert_eq!(said, !is_walked(&version), "{version}: {output:?}");
     }
 }
 
@@ -338,7 +425,13 @@ fn the_story_as_a_person_reads_it() {
 fn the_story_for_programs() {
     let hang = hang_of(python(&["scene.py"]), &[]);
     let via = &hang["holders"][0]["via"]["stack"];
-    assert!(functions(via)[0].ends_with("_launch"), "{via:#}");
+    let launch = inside(via, "popen_fork.py");
+    assert_eq!(launch[0].0, "_launch", "{via:#}");
+    assert!(launch[0].1.is_some(), "the line that forks: {via:#}");
+    let created = &hang["pipe"]["created"]["stack"];
+    assert!(functions(created)[0].contains("pipe2"), "{created:#}");
+    let made = at("start_command", line("py/scene.py", "waits"));
+    assert_eq!(inside(created, "scene.py"), [made], "{created:#}");
     let forks = at("start_updater", line("py/scene.py", "forks"));
     assert_eq!(inside(via, "scene.py"), [forks], "{via:#}");
     let step = &hang["timeline"][1];

@@ -29,6 +29,7 @@ const LOOP: &[&str] = &[
     "source",
     "plan",
     "host",
+    "interpreters",
     "debug_log",
     "reports",
     "driver",

@@ -12,6 +12,7 @@ use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
     file::{end_at, file_at},
+    python::tell_frames,
     task::{Syscall, by_current, current, current_call, current_watched, table_of},
 };
 
@@ -52,6 +53,7 @@ fn created<C: EbpfContext>(ctx: &C, returned: i64, fds: impl Fn(Syscall) -> u64)
     };
     record.stack = stack(ctx);
     send(&record);
+    tell_frames(record.time);
 }
 
 /// Return of pipe and pipe2.

@@ -11,6 +11,7 @@ use crate::{
     emit::{record, send, send_urgent, stack},
     kernel::{Ptr, follow, load},
     maps::{ARMED, SLEEPS, WATCHED, setting},
+    python::{forget, inherit, tell_frames},
     task::{
         PF_KTHREAD, by_current, current, current_watched, flags, identity, table_of, watch, watched,
     },
@@ -35,6 +36,8 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     if record.peer.tgid != parent_tgid {
         watch(record.peer.tgid, record.peer.start);
         record.stack = stack(&ctx);
+        tell_frames(record.time);
+        inherit(parent_tgid, record.peer.tgid);
     }
     if setting!(VERBOSE) == 1 {
         aya_log_ebpf::debug!(&ctx, "fork: {} by {}", record.peer.tid, parent_tgid);
@@ -62,12 +65,18 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
         let _ = SLEEPS.remove(old);
         let _ = ARMED.remove(old);
     }
+    forget(record.task.tgid);
     record.peer = record.task;
     record.peer_table = table_of(current());
     if setting!(VERBOSE) == 1 {
         aya_log_ebpf::debug!(&ctx, "exec: {}", record.task.tgid);
     }
-    send(&record);
+    if setting!(WITH_STACKS) == 1 {
+        // Whether it runs Python is looked up before it does what is to be told.
+        send_urgent(&record);
+    } else {
+        send(&record);
+    }
     walk(&mut record);
     0
 }
@@ -91,6 +100,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     if live == 0 {
         record.flags = FLAG_GROUP;
         let _ = WATCHED.remove(who.tgid);
+        forget(who.tgid);
     }
     if armed {
         send_urgent(&record);

@@ -5,6 +5,7 @@ mod cause;
 mod hooks;
 mod offsets;
 mod programs;
+mod pythons;
 mod skipped;
 mod tracefs;
 
@@ -25,18 +26,20 @@ use pipewatch_ebpf::{
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use self::skipped::Skipped;
 pub use self::{
     cause::Cause,
     hooks::drifted,
     programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
+    pythons::Pythons,
 };
+use self::{pythons::Stacks as PythonStacks, skipped::Skipped};
 use crate::{
     arch,
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
-    ids::{Pid, StackId, TableId},
+    ids::{Ktime, Pid, StackId, TableId, Tid},
     problem::{Problem, chain},
+    stack::Walked,
 };
 
 /// The compiled programs. Built from `pipewatch-ebpf` by `cargo xtask ebpf` and
@@ -112,6 +115,7 @@ pub struct Kernel {
     armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
     counters: PerCpuArray<MapData, u64>,
     stacks: StackTraceMap<MapData>,
+    python_stacks: PythonStacks,
 }
 
 impl Kernel {
@@ -176,6 +180,7 @@ impl Kernel {
             armed: map(&mut ebpf, "ARMED")?,
             counters: map(&mut ebpf, "COUNTERS")?,
             stacks: map(&mut ebpf, "STACKS")?,
+            python_stacks: PythonStacks::default(),
             ebpf,
         };
         drop(btf);
@@ -212,8 +217,22 @@ impl Kernel {
 
     /// The next event, if there is one. An unreadable one counts as lost.
     pub fn next_event(&mut self) -> Option<Result<Event, decode::Unreadable>> {
-        let item = self.ring.next()?;
-        Some(decode::record(&item).and_then(|record| decode::event(&record)))
+        loop {
+            let item = self.ring.next()?;
+            let Some(stack) = decode::python_stack(&item) else {
+                return Some(decode::record(&item).and_then(|record| decode::event(&record)));
+            };
+            self.python_stacks.keep(stack);
+        }
+    }
+
+    /// Where it is kept which processes run CPython; it can be had once.
+    ///
+    /// # Errors
+    ///
+    /// There is no such map (any more).
+    pub fn pythons(&mut self) -> Result<Pythons, Problem> {
+        map(&mut self.ebpf, "PYTHONS").map(Pythons::new)
     }
 
     /// Adds a process to the watched ones, unless all are.
@@ -297,13 +316,15 @@ impl Kernel {
         }
     }
 
-    /// Addresses of a recorded stack, innermost first.
-    pub fn stack(&self, id: StackId) -> Vec<u64> {
-        let trace = self.stacks.get(&id.0, 0);
-        trace.map_or_else(
-            |_| Vec::new(),
-            |trace| trace.frames().iter().map(|f| f.ip).collect(),
-        )
+    /// What was found on the stack of a thread when it did something, of which the
+    /// kernel keeps that by this id.
+    pub fn stack(&self, time: Ktime, tid: Tid, id: Option<StackId>) -> Walked {
+        let trace = id.and_then(|id| self.stacks.get(&id.0, 0).ok());
+        let native = trace.map(|trace| trace.frames().iter().map(|f| f.ip).collect());
+        Walked {
+            native: native.unwrap_or_default(),
+            python: self.python_stacks.of(time, tid),
+        }
     }
 
     /// Every user thread of the host.

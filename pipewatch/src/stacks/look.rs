@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use blazesym::symbolize::Symbolizer;
 
 use super::{
-    Question, Recorded,
+    Question, Recorded, cpython,
     known::{Known, Names},
     merge,
     native::Depth,
@@ -32,6 +32,9 @@ pub(super) struct Look<'a, Tell> {
     known: &'a mut Known,
     processes: BTreeMap<ProcKey, Seen>,
     symbolizer: Symbolizer,
+    /// Children that have run no other program, by who forked them: in their memory
+    /// is all that was in its.
+    heirs: BTreeMap<ProcKey, ProcKey>,
     tell: Tell,
 }
 
@@ -42,12 +45,17 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
             known,
             processes: BTreeMap::new(),
             symbolizer: Symbolizer::new(),
+            heirs: BTreeMap::new(),
             tell,
         }
     }
 
     /// Looks for what is quickly found, then for more of the same.
     pub(super) fn all(&mut self, question: &Question) {
+        let forked = question.holders.iter().filter(|holding| holding.forked);
+        self.heirs = forked
+            .filter_map(|holding| Some((holding.via.as_ref()?.act.actor.process, holding.process)))
+            .collect();
         for depth in [Depth::Names, Depth::Lines] {
             self.at(question, depth);
         }
@@ -58,7 +66,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         let mut waits = self.now(
             reader.process,
             reader.tid,
-            &question.reader.addresses,
+            &question.reader.walked.native,
             depth,
         );
         if waits.is_empty() {
@@ -73,7 +81,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
             };
             if let Some(via) = &holding.via {
                 let mut site = Vec::new();
-                if holding.forked {
+                if holding.forked && via.walked.python.is_empty() {
                     site = self.fork_site(via, &executes);
                 }
                 if site.is_empty() {
@@ -119,17 +127,26 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
 
     /// Where a thread was when the kernel looked.
     fn recorded(&mut self, recorded: &Recorded, depth: Depth) -> Vec<Frame> {
-        let key = recorded.act.actor.process;
-        let mut addresses = recorded.addresses.as_slice();
+        let mut key = recorded.act.actor.process;
+        if self.seen(key).process.is_none()
+            && let Some(&heir) = self.heirs.get(&key)
+            && self.seen(heir).process.is_some()
+        {
+            key = heir;
+        }
+        let mut addresses = recorded.walked.native.as_slice();
+        let mut python = python::Stack::default();
         if let Some(process) = &self.seen(key).process {
             // Registers that are no frame pointers lead anywhere; and after an exec
             // nothing is where it was.
             let code = addresses.iter().take_while(|&&at| process.is_code(at));
             addresses = &addresses[..code.count()];
+            python.frames = cpython::frames(process, &recorded.walked.python);
+            python.runs = vec![python.frames.len()];
         }
         let frames = self.frames(key, addresses, depth);
         let complete = frames.last().is_some_and(is_first_function);
-        merge::ended(frames, complete)
+        merge::merge(merge::ended(frames, complete), python)
     }
 
     fn frames(&mut self, key: ProcKey, addresses: &[u64], depth: Depth) -> Vec<Frame> {

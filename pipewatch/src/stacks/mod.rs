@@ -2,12 +2,14 @@
 //! by a thread of its own, from a copy of the facts. Whatever fails costs the
 //! stack. No process is stopped for it.
 
+mod cpython;
 mod known;
 mod look;
 mod merge;
 mod native;
 mod process;
 mod python;
+mod scout;
 mod unwind;
 
 use std::{
@@ -23,11 +25,12 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use self::scout::{Scout, Scouted};
 use self::{known::Known, look::Look};
 use crate::{
     finding::{Act, Hang, Holder, ViaKind},
-    ids::{Ktime, ProcKey, StackId, Tid},
-    stack::Sight,
+    ids::{Ktime, ProcKey, Tid},
+    stack::{Sight, Walked},
 };
 
 /// Number of a question.
@@ -44,12 +47,11 @@ pub struct Question {
     acts: Vec<Recorded>,
 }
 
-/// Something a thread did, and the addresses that the kernel found on its stack
-/// then, by frame pointers.
+/// Something a thread did, and what the kernel side found on its stack then.
 #[derive(Clone, Debug)]
 struct Recorded {
     act: Act,
-    addresses: Vec<u64>,
+    walked: Walked,
 }
 
 #[derive(Clone, Debug)]
@@ -70,12 +72,12 @@ pub enum Answer {
 }
 
 impl Question {
-    /// What a report of this hang should tell; `recorded` has the stacks that the
-    /// kernel keeps.
-    pub fn about(ticket: Ticket, hang: &Hang, recorded: impl Fn(StackId) -> Vec<u64>) -> Self {
+    /// What a report of this hang should tell; `walked` has what the kernel side
+    /// found.
+    pub fn about(ticket: Ticket, hang: &Hang, walked: impl Fn(&Act) -> Walked) -> Self {
         let recorded = |act: Act| Recorded {
             act,
-            addresses: act.stack.map(&recorded).unwrap_or_default(),
+            walked: walked(&act),
         };
         let holders = hang.holders.iter().map(|holder| Holding {
             process: holder.process,

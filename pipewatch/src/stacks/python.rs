@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use py_spy::{Config, PythonSpy, StackTrace, config::LockingStrategy};
 
-use super::process::{Process, Sleep};
+use super::{
+    cpython,
+    process::{Process, Sleep},
+};
 use crate::{
     ids::Tid,
     stack::{Frame, FrameKind},
@@ -44,7 +47,7 @@ pub(super) fn threads(process: &Process) -> Option<Vec<Thread>> {
     if !process
         .maps
         .iter()
-        .any(|map| map.executable && is_python(map.name()))
+        .any(|map| map.executable && cpython::is_python(map.name()))
     {
         return None;
     }
@@ -84,11 +87,6 @@ pub(super) fn threads(process: &Process) -> Option<Vec<Thread>> {
         })
     };
     Some(second.into_iter().filter_map(thread).collect())
-}
-
-/// The executable of CPython, or its library in another program.
-fn is_python(name: &str) -> bool {
-    name.starts_with("python") || name.starts_with("libpython")
 }
 
 /// What two looks at a stack agree on: all of it, while the thread sleeps.
@@ -174,15 +172,5 @@ mod tests {
         assert_eq!(functions, [None, Some("b")]);
         assert_eq!(stack.runs, [2]);
         assert_eq!(agreed(&[], &[]), Stack::default());
-    }
-
-    #[test]
-    fn what_runs_python() {
-        for name in ["python3.12", "python", "libpython3.11.so.1.0"] {
-            assert!(is_python(name), "{name}");
-        }
-        for name in ["libboost_python.so", "node", ""] {
-            assert!(!is_python(name), "{name}");
-        }
     }
 }

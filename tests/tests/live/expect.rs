@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipewatch_tests::{Program, Watcher, allowed, assert_contains, micros_of};
+use pipewatch_tests::{Program, Watcher, allowed, assert_contains, micros_of, paced};
 use serde_json::{Value, json};
 
 /// The threshold where none is given.
@@ -73,7 +73,7 @@ pub fn what_tables_show(expected: &Value) -> Value {
 
 /// How long an end is held that pipewatch must see held though it may be late.
 pub fn hold_ms() -> String {
-    allowed(Duration::from_secs(4)).as_millis().to_string()
+    paced(Duration::from_secs(4)).as_millis().to_string()
 }
 
 /// Waits for the report about a thread that is no healthy wait.

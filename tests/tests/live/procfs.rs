@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 use pipewatch_tests::{
-    Program, Watcher, allowed, assert_contains, pipewatch, pipewatch_running, require_root,
-    scenario,
+    Program, Watcher, assert_contains, paced, pipewatch, pipewatch_running, require_root, scenario,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -180,7 +179,7 @@ fn an_output_that_something_in_the_background_has() {
 #[test]
 fn the_writer_lets_go_while_it_is_watched() {
     let user = User::new();
-    let seconds = allowed(Duration::from_secs(6)).as_secs();
+    let seconds = paced(Duration::from_secs(6)).as_secs();
     let script = format!("(sleep 90 & exec sleep {seconds}) | (read line; sleep 90)");
     let target = user.start(&shell(&script));
     let (watcher, _) = user.watch(&target, &["-v"]);

@@ -1,0 +1,135 @@
+//! Frames of Python code, by a walk through the interpreter's structures in the
+//! memory of the current process. The interpreter keeps them in order at any
+//! system call, since it leaves its lock, if at all, with its frames in place.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user};
+use pipewatch_ebpf::{
+    abi::{DIRECT, FRAMES, Python, PythonStack, mark},
+    offsets::{ABSENT, TASK_TLS},
+};
+use zerocopy::FromBytes;
+
+use crate::{
+    emit::send_frames,
+    kernel::{offset, probe},
+    maps::PYTHONS,
+    task::{current, identity},
+};
+
+/// Threads of a process that are looked through for the current one.
+const MAX_THREADS: u32 = 512;
+/// What `pthread_self` returns is where the thread pointer points to, or on arm64
+/// less than this before it (`struct pthread` of glibc and musl); the next thread's
+/// is as far away as its stack is large.
+const THREAD_SIZE: u64 = 4096;
+
+/// Reads the current process's memory; what is unreadable yields zero.
+#[inline(always)]
+fn user<T: FromBytes>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and fills all of `value`, with zeros
+    // if it fails (5.5 and later, `bpf_probe_read_user_common`), of which any
+    // `FromBytes` can consist.
+    unsafe {
+        let into = value.as_mut_ptr().cast::<c_void>();
+        bpf_probe_read_user(into, size_of::<T>() as u32, address as *const c_void);
+        value.assume_init()
+    }
+}
+
+/// Tells the current thread's frames, if its process is a CPython that user space
+/// knows, as those of the record with this `time`.
+#[inline(always)]
+pub fn tell_frames(time: u64) {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // No process is in there if stacks are not asked for.
+    if offset(TASK_TLS) != ABSENT as usize && PYTHONS.get_ptr(tgid).is_some() {
+        python_frames(tgid, time);
+    }
+}
+
+/// A child is what its parent was.
+#[inline(always)]
+pub fn inherit(parent: u32, child: u32) {
+    match PYTHONS.get_ptr(parent) {
+        Some(python) => {
+            // If the map is full the child's frames are not told.
+            // SAFETY: a value of the map, which is preallocated: never unmapped.
+            let _ = PYTHONS.insert(child, unsafe { *python }, 0);
+        }
+        None => forget(child),
+    }
+}
+
+/// The process is something else from now on, or nothing.
+#[inline(always)]
+pub fn forget(tgid: u32) {
+    let _ = PYTHONS.remove(tgid);
+}
+
+/// A global function, which the verifier looks at once: for the reason that
+/// `probes::walk` tells.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
+    let Some(python) = PYTHONS.get_ptr(tgid) else {
+        return 0;
+    };
+    // SAFETY: a value of the map, which is preallocated: never unmapped.
+    let python: Python = unsafe { *python };
+    let Some(thread) = thread(&python) else {
+        return 0;
+    };
+    let mut frame: u64 = user(thread + u64::from(python.frame));
+    if python.inner != DIRECT {
+        frame = user(frame + u64::from(python.inner));
+    }
+    // SAFETY: the current task is typed where it must be.
+    let task = unsafe { identity(current()) };
+    send_frames(|stack: &mut PythonStack| {
+        stack.time = time;
+        stack.task = task;
+        let mut i = 0;
+        while i < FRAMES {
+            let mut code = 0;
+            // To read nothing would cost a page fault.
+            if frame != 0 {
+                code = user(frame + u64::from(python.code));
+            }
+            stack.frames[i].code = code;
+            if code == 0 {
+                break;
+            }
+            let names = user(code + u64::from(python.names));
+            stack.frames[i].mark = mark(names, python.fourth);
+            stack.frames[i].place = user(frame + u64::from(python.place));
+            frame = user(frame + u64::from(python.back));
+            i += 1;
+        }
+    });
+    0
+}
+
+/// The current thread's `PyThreadState`, of the first interpreter of its process.
+/// Others may change the list meanwhile, which at worst costs the stack.
+#[inline(always)]
+fn thread(python: &Python) -> Option<u64> {
+    let own: u64 = probe(current(), TASK_TLS);
+    let interpreter: u64 = user(python.interpreters);
+    if interpreter == 0 {
+        return None;
+    }
+    let mut thread: u64 = user(interpreter + u64::from(python.threads));
+    let mut seen = 0;
+    while seen < MAX_THREADS && thread != 0 {
+        let id: u64 = user(thread + u64::from(python.thread_id));
+        if own.wrapping_sub(id) < THREAD_SIZE {
+            return Some(thread);
+        }
+        thread = user(thread + u64::from(python.next));
+        seen += 1;
+    }
+    None
+}
