@@ -241,10 +241,13 @@ pub struct Python {
     pub back: u16,
     /// Where in the code it is, four or eight bytes by release.
     pub place: u16,
+    /// How much of a frame has all of these, in bytes: less than that of
+    /// [`PythonStack::frame`].
+    pub span: u16,
     /// Of a code object: the first of [`mark`]'s four pointers.
     pub names: u16,
     /// Not used.
-    pub unused: [u16; 3],
+    pub unused: [u16; 2],
     /// What of the fourth pointer counts.
     pub fourth: u64,
 }
@@ -285,14 +288,19 @@ pub const FRAMES: usize = 32;
 pub struct PythonStack {
     /// As that of the [`Record`].
     pub time: u64,
-    /// The thread.
-    pub task: Task,
+    /// Id of the thread.
+    pub tid: u64,
     /// From the innermost on; the first without code ends them.
     pub frames: [PythonFrame; FRAMES],
+    /// Where the kernel side reads a frame to.
+    pub frame: [u64; FRAME_WORDS],
 }
 
+/// Words of a frame of the interpreter that are looked at.
+pub const FRAME_WORDS: usize = 16;
+
 const _: () = assert!(size_of::<Python>() == 40);
-const _: () = assert!(size_of::<PythonStack>() == 24 + 24 * FRAMES);
+const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * FRAME_WORDS);
 const _: () = assert!(size_of::<Task>() == 16);
 const _: () = assert!(size_of::<End>() == 40);
 const _: () = assert!(size_of::<Record>() == 152);

@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf, StackTrace},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
 };
 use pipewatch_ebpf::{
     abi::{Armed, COUNTERS as COUNTER_COUNT, Python, Record},
@@ -35,6 +35,11 @@ pub static ARMED: HashMap<u32, Armed> = HashMap::with_max_entries(4_096, 0);
 /// parent's entry at fork, and loses it at exec.
 #[map]
 pub static PYTHONS: HashMap<u32, Python> = HashMap::with_max_entries(4_096, 0);
+
+/// Where the `PyThreadState` of a thread was, by thread id: it stays there as long as
+/// the thread lives, and a process may have many.
+#[map]
+pub static THREADS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4_096, 0);
 
 /// User stacks by id. Ids are never reused while loaded: a collision costs the
 /// newer stack (a negative id) and never shows a wrong one.

@@ -6,7 +6,7 @@ use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user};
 use pipewatch_ebpf::{
-    abi::{DIRECT, FRAMES, Python, PythonStack, mark},
+    abi::{DIRECT, FRAME_WORDS, FRAMES, Python, PythonStack, mark},
     offsets::{ABSENT, TASK_TLS},
 };
 use zerocopy::FromBytes;
@@ -14,8 +14,8 @@ use zerocopy::FromBytes;
 use crate::{
     emit::send_frames,
     kernel::{offset, probe},
-    maps::PYTHONS,
-    task::{current, identity},
+    maps::{PYTHONS, THREADS},
+    task::current,
 };
 
 /// Threads of a process that are looked through for the current one.
@@ -86,17 +86,17 @@ extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
     if python.inner != DIRECT {
         frame = user(frame + u64::from(python.inner));
     }
-    // SAFETY: the current task is typed where it must be.
-    let task = unsafe { identity(current()) };
     send_frames(|stack: &mut PythonStack| {
         stack.time = time;
-        stack.task = task;
+        stack.tid = u64::from(bpf_get_current_pid_tgid() as u32);
         let mut i = 0;
         while i < FRAMES {
             let mut code = 0;
             // To read nothing would cost a page fault.
             if frame != 0 {
-                code = user(frame + u64::from(python.code));
+                // All of a frame at once: it is the calls that cost.
+                read_frame(&mut stack.frame, frame, python.span);
+                code = word(&stack.frame, python.code);
             }
             stack.frames[i].code = code;
             if code == 0 {
@@ -104,12 +104,33 @@ extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
             }
             let names = user(code + u64::from(python.names));
             stack.frames[i].mark = mark(names, python.fourth);
-            stack.frames[i].place = user(frame + u64::from(python.place));
-            frame = user(frame + u64::from(python.back));
+            stack.frames[i].place = word(&stack.frame, python.place);
+            frame = word(&stack.frame, python.back);
             i += 1;
         }
     });
     0
+}
+
+/// Reads the beginning of a frame; what is unreadable yields zero.
+#[inline(always)]
+fn read_frame(into: &mut [u64; FRAME_WORDS], frame: u64, span: u16) {
+    let size = u32::from(span) & (size_of_val(into) as u32 - 1);
+    // SAFETY: fewer bytes than `into` has; see `user`.
+    unsafe {
+        let into = into.as_mut_ptr().cast::<c_void>();
+        bpf_probe_read_user(into, size, frame as *const c_void);
+    }
+}
+
+/// The word at an offset into a frame.
+#[inline(always)]
+fn word(frame: &[u64; FRAME_WORDS], offset: u16) -> u64 {
+    // SAFETY: initialized, aligned, and within the array, as the verifier sees too.
+    unsafe {
+        let word = frame.as_ptr().add(usize::from(offset / 8) % FRAME_WORDS);
+        word.read_volatile()
+    }
 }
 
 /// The current thread's `PyThreadState`, of the first interpreter of its process.
@@ -117,6 +138,18 @@ extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
 #[inline(always)]
 fn thread(python: &Python) -> Option<u64> {
     let own: u64 = probe(current(), TASK_TLS);
+    let is_own = |thread: u64| {
+        let id: u64 = user(thread + u64::from(python.thread_id));
+        own.wrapping_sub(id) < THREAD_SIZE
+    };
+    let tid = bpf_get_current_pid_tgid() as u32;
+    if let Some(known) = THREADS.get_ptr(tid) {
+        // SAFETY: a value of the map, which is preallocated: never unmapped.
+        let thread = unsafe { *known };
+        if is_own(thread) {
+            return Some(thread);
+        }
+    }
     let interpreter: u64 = user(python.interpreters);
     if interpreter == 0 {
         return None;
@@ -124,8 +157,8 @@ fn thread(python: &Python) -> Option<u64> {
     let mut thread: u64 = user(interpreter + u64::from(python.threads));
     let mut seen = 0;
     while seen < MAX_THREADS && thread != 0 {
-        let id: u64 = user(thread + u64::from(python.thread_id));
-        if own.wrapping_sub(id) < THREAD_SIZE {
+        if is_own(thread) {
+            let _ = THREADS.insert(tid, thread, 0);
             return Some(thread);
         }
         thread = user(thread + u64::from(python.next));

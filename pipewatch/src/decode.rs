@@ -169,7 +169,7 @@ pub fn python_stack(bytes: &[u8]) -> Option<PythonStack> {
     let frames = stack.frames.iter().copied();
     Some(PythonStack {
         time: Ktime(stack.time),
-        tid: Tid(stack.task.tid),
+        tid: Tid(stack.tid as u32),
         frames: frames.take_while(|frame| frame.code != 0).collect(),
     })
 }

@@ -165,7 +165,8 @@ impl Layout {
             back: self.back,
             place: self.place,
             names: self.object.file,
-            unused: [0; 3],
+            span: self.code.max(self.back).max(self.place) + 8,
+            unused: [0; 2],
             fourth: self.object.fourth(),
         }
     }
@@ -189,6 +190,8 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
+    use pipewatch_ebpf::abi::FRAME_WORDS;
+
     use super::*;
 
     #[test]
@@ -196,6 +199,8 @@ mod tests {
         assert!(Layout::of(6).is_none());
         for minor in 7..=13 {
             let object = Layout::of(minor).expect("a layout").object;
+            let span = Layout::of(minor).expect("a layout").at(0).span;
+            assert!(usize::from(span) < 8 * FRAME_WORDS, "3.{minor}");
             let pointers = (object.lines - u64::from(object.file)) / 8 + 1;
             assert_eq!(pointers, if minor < 11 { 3 } else { 4 }, "3.{minor}");
         }
