@@ -563,7 +563,8 @@ impl Session {
         let snapshot = self.snapshot()?;
         let source = &self.host.source;
         let snapshot = snapshot.only(|process| source.is_watched(process.pid));
-        if let Some(scout) = &self.scout {
+        // Of what was lost, an exec at most costs the stacks of a Python.
+        if let Some(scout) = self.scout.as_ref().filter(|_| lost.is_none()) {
             scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));
         }
         self.tell(Input::Adopt {

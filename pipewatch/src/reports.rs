@@ -96,9 +96,10 @@ impl Reports {
     fn ask(&mut self, hang: &Hang, source: &Source) -> Option<(Ticket, Instant)> {
         let desk = self.desk.as_ref()?;
         self.ticket += 1;
-        let question = Question::about(self.ticket, hang, |act| source.stack(act));
-        desk.ask(question)
-            .then(|| (self.ticket, Instant::now() + PATIENCE))
+        let until = Instant::now() + PATIENCE;
+        let question =
+            Question::about(self.ticket, until.into_std(), hang, |act| source.stack(act));
+        desk.ask(question).then_some((self.ticket, until))
     }
 
     /// Told when there may be something to deliver, if that can come by itself.

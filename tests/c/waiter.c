@@ -1,6 +1,10 @@
 /* A read that waits in vain, some functions deep: a forked child keeps the write
- * end. The lines that a test asks for are marked. */
+ * end. The lines that a test asks for are marked. With COUNTING, another thread
+ * counts all the time. */
 
+#ifdef COUNTING
+#include <pthread.h>
+#endif
 #include <stdio.h>
 #include <unistd.h>
 
@@ -24,12 +28,41 @@ static __attribute__((noinline)) void between(int fd)
     calls++;
 }
 
+static void tell(const char *fact)
+{
+    printf("{\"fact\":\"%s\"}\n", fact);
+    fflush(stdout);
+}
+
+#ifdef COUNTING
+static volatile long counted;
+
+static void *count(void *nothing)
+{
+    for (;;)
+        counted++;
+    return nothing;
+}
+
+/* Returns once it has counted on: whatever it had to wait for is over. */
+static void counts(void)
+{
+    long before = counted;
+    while (counted < before + 1000)
+        ;
+}
+#endif
+
 int main(void)
 {
     int ends[2];
-    printf("{\"fact\":\"ready\"}\n");
-    fflush(stdout);
+    tell("ready");
     getchar();
+#ifdef COUNTING
+    pthread_t thread;
+    if (pthread_create(&thread, 0, count, 0) != 0)
+        return 1;
+#endif
     if (pipe(ends) != 0)
         return 1;
     if (fork() == 0) {
@@ -37,6 +70,10 @@ int main(void)
         return 0;
     }
     close(ends[1]);
+#ifdef COUNTING
+    counts();
+    tell("counting");
+#endif
     between(ends[0]); /* main */
     return calls;
 }

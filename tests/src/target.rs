@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::built;
+use crate::pace::paced;
 use crate::program::Program;
 
+/// A fact comes within this, and no situation is held longer.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A situation of the scenario program: its name and options.
@@ -53,6 +55,6 @@ impl Program {
 
     /// The named fact, which must come soon.
     pub fn fact(&self, name: &str) -> Value {
-        self.wait_for(name, SOON, |object| object["fact"] == name)
+        self.wait_for(name, paced(SOON), |object| object["fact"] == name)
     }
 }

@@ -2,6 +2,7 @@
 //! compiler and Python.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -137,6 +138,127 @@ fn a_program_that_was_deleted() {
     target.go();
     let hang = watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang");
     assert_c_is_known(&hang);
+}
+
+/// How often a thread has gone to sleep or was stopped.
+fn switches(pid: u64, tid: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status"));
+    let status = status.expect("a thread");
+    let line = status
+        .lines()
+        .find(|it| it.starts_with("voluntary_ctxt_switches"));
+    line.expect("its switches").to_owned()
+}
+
+#[test]
+fn no_thread_is_stopped_for_a_report() {
+    let (_folder, program) = compiled(&["-O2", "-pthread", "-DCOUNTING"]);
+    let mut target = Program::ready(Command::new(program));
+    let watcher = Watcher::of(&target, SHORT);
+    target.go();
+    target.fact("counting");
+    let pid = u64::from(target.pid());
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let threads = threads.map(|thread| thread.expect("a thread").file_name());
+    let threads = threads.map(|name| name.into_string().expect("a number"));
+    let counting: Vec<String> = threads.filter(|tid| *tid != pid.to_string()).collect();
+    assert_eq!(counting.len(), 1);
+    let before = switches(pid, &counting[0]);
+    let hang = watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang");
+    assert!(is_whole(&hang["reader"]["stack"]), "{hang:#}");
+    assert_eq!(switches(pid, &counting[0]), before);
+}
+
+/// Where in a program's file what is mapped to run it ends.
+fn end_of_segments(elf: &[u8]) -> usize {
+    let number = |at: usize, size: usize| {
+        let bytes = elf[at..at + size].iter().rev();
+        bytes.fold(0, |number, &byte| number << 8 | usize::from(byte))
+    };
+    let (first, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    let headers = (0..count).map(|index| first + index * size);
+    let loaded = headers.filter(|&header| number(header, 4) == 1);
+    let ends = loaded.map(|header| number(header + 8, 8) + number(header + 0x20, 8));
+    ends.max().expect("a segment")
+}
+
+#[test]
+fn a_mangled_program_costs_no_report() {
+    let (_folder, program) = compiled(&["-O2"]);
+    let intact = fs::read(&program).expect("the program");
+    let end = end_of_segments(&intact);
+    assert!(end < intact.len() - 1000, "debug information and symbols");
+    let mut noise = 1_u64;
+    let mut patterns: Vec<Box<dyn FnMut(usize, u8) -> u8>> = vec![
+        Box::new(|_, _| 0),
+        Box::new(|_, _| 0xff),
+        Box::new(|at, byte| if at % 64 == 0 { 0xff } else { byte }),
+        Box::new(|at, byte| if at % 257 == 0 { !byte } else { byte }),
+        Box::new(move |_, _| {
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (noise >> 56) as u8
+        }),
+    ];
+    for (number, pattern) in patterns.iter_mut().enumerate() {
+        let mut mangled = intact.clone();
+        for (at, byte) in mangled[end..].iter_mut().enumerate() {
+            *byte = pattern(at, *byte);
+        }
+        fs::remove_file(&program).expect("the last one");
+        fs::write(&program, mangled).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("to run it");
+        assert_reported_whatever_it_shows(&program, number);
+    }
+}
+
+#[test]
+fn a_perf_map_that_lies_costs_no_report() {
+    let (_folder, program) = compiled(&["-O2"]);
+    let write = |text: &'static [u8]| move |map: &Path| fs::write(map, text).expect("a map");
+    let lies: [Box<dyn Fn(&Path)>; 5] = [
+        Box::new(write(b"\xff\xfe\0 1 \n\n - - -\n")),
+        Box::new(write(
+            b"0 ffffffffffffffff all\n0 ffffffffffffffff all\n1 0 none\n",
+        )),
+        Box::new(|map| {
+            let huge = fs::File::create(map).expect("a map");
+            huge.set_len(1 << 40).expect("a hole");
+        }),
+        Box::new(|map| {
+            let made = Command::new("mkfifo").arg(map).status().expect("mkfifo");
+            assert!(made.success());
+        }),
+        Box::new(|map| std::os::unix::fs::symlink("/dev/zero", map).expect("a link")),
+    ];
+    for (number, lie) in lies.iter().enumerate() {
+        let mut target = Program::ready(Command::new(&program));
+        let map = PathBuf::from(format!("/tmp/perf-{}.map", target.pid()));
+        lie(&map);
+        let watcher = Watcher::of(&target, SHORT);
+        target.go();
+        let hang = watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang");
+        fs::remove_file(&map).expect("the map");
+        assert_c_is_known(&hang);
+        drop(target);
+        let output = watcher.finish(PATIENCE);
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{number}");
+    }
+}
+
+/// A program that is made to confuse whoever reads it hangs, and that is told.
+fn assert_reported_whatever_it_shows(program: &Path, number: usize) {
+    let mut target = Program::ready(Command::new(program));
+    let watcher = Watcher::of(&target, SHORT);
+    target.go();
+    let hang = watcher.wait_for("hang", PATIENCE, |record| record["type"] == "hang");
+    assert_eq!(hang["verdict"], "leaked", "{number}: {hang:#}");
+    let stack = &hang["reader"]["stack"];
+    assert!(functions(stack)[0].contains("read"), "{number}: {stack:#}");
+    drop(target);
+    let output = watcher.finish(PATIENCE);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{number}");
 }
 
 #[test]

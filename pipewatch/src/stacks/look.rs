@@ -1,6 +1,6 @@
 //! Looking up all that a question is about, in the order in which it matters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use blazesym::symbolize::Symbolizer;
 
@@ -57,7 +57,10 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
             .filter_map(|holding| Some((holding.via.as_ref()?.act.actor.process, holding.process)))
             .collect();
         for depth in [Depth::Names, Depth::Lines] {
-            self.at(question, depth);
+            // Of many hangs at once some go without, and none later for that.
+            if Instant::now() < question.until {
+                self.at(question, depth);
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -41,6 +41,8 @@ pub type Ticket = u64;
 pub struct Question {
     /// Which this is; answers have the same.
     pub ticket: Ticket,
+    /// When nobody waits for the answer any more.
+    until: Instant,
     reader: Recorded,
     holders: Vec<Holding>,
     /// The reader's and the holders' acts are not among them.
@@ -72,9 +74,14 @@ pub enum Answer {
 }
 
 impl Question {
-    /// What a report of this hang should tell; `walked` has what the kernel side
-    /// found.
-    pub fn about(ticket: Ticket, hang: &Hang, walked: impl Fn(&Act) -> Walked) -> Self {
+    /// What a report of this hang should tell that goes out then; `walked` has what
+    /// the kernel side found.
+    pub fn about(
+        ticket: Ticket,
+        until: Instant,
+        hang: &Hang,
+        walked: impl Fn(&Act) -> Walked,
+    ) -> Self {
         let recorded = |act: Act| Recorded {
             act,
             walked: walked(&act),
@@ -97,6 +104,7 @@ impl Question {
         }
         Self {
             ticket,
+            until,
             reader: recorded(hang.reader.act()),
             holders: holders.collect(),
             acts,

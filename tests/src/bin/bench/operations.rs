@@ -1,87 +1,153 @@
-//! What pipewatch costs the host and the processes it watches: the time of a
-//! few operations with nothing attached, with another process watched, and
-//! with this one watched, in interleaved rounds. Prints medians and ratios.
-//!
-//! `cargo run --release -p pipewatch-tests --bin cost`, as root.
+//! What a few operations cost with nothing attached, with another process watched,
+//! with this one watched, and with what else one would take.
 
 use std::{
+    fs,
     io::{self, Read as _, Write as _},
-    process::Command,
-    time::Instant,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use pipewatch_tests::{Program, Watcher};
 
+use super::table::{head, median, row};
+
 const ROUNDS: usize = 9;
+/// How much less is done where each system call is many times slower.
+const SLOWER: u32 = 50;
+/// Calls and events that pipewatch follows too.
+const BPFTRACE: &str = "\
+    tracepoint:syscalls:sys_enter_pipe2, tracepoint:syscalls:sys_exit_pipe2, \
+    tracepoint:syscalls:sys_enter_close, tracepoint:syscalls:sys_exit_close, \
+    tracepoint:syscalls:sys_enter_read, tracepoint:sched:sched_switch, \
+    tracepoint:sched:sched_process_fork, tracepoint:sched:sched_process_exec, \
+    tracepoint:sched:sched_process_exit { @[probe] = count(); }";
 
 /// What is attached.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Attached {
     Nothing,
     Other,
     This,
     ThisWithoutStacks,
+    Bpftrace,
+    Strace,
 }
 
-const SETUPS: [(Attached, &str); 4] = [
+const SETUPS: [(Attached, &str); 6] = [
     (Attached::Nothing, "nothing attached"),
     (Attached::Other, "another process watched"),
     (Attached::This, "this process watched"),
     (Attached::ThisWithoutStacks, "the same with --stacks off"),
+    (Attached::Bpftrace, "bpftrace counting"),
+    (Attached::Strace, "strace -f"),
 ];
+
+/// A tool that runs until this is dropped.
+enum Tool {
+    Pipewatch { _watcher: Watcher },
+    Other(Child),
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        if let Self::Other(child) = self {
+            // It lets go of what it traces when it ends by itself.
+            let interrupt = Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status();
+            let waited = interrupt.and_then(|_| child.wait());
+            waited.expect("the end of a tool");
+        }
+    }
+}
+
+impl Attached {
+    /// Starts what is attached, and waits until it is. `other` is a process besides.
+    fn start(self, other: &Program) -> io::Result<Option<Tool>> {
+        let own = std::process::id().to_string();
+        let pipewatch = |watcher| Ok(Some(Tool::Pipewatch { _watcher: watcher }));
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Other => pipewatch(Watcher::of(other, &[])),
+            Self::This => pipewatch(Watcher::start(&["-p", &own])),
+            Self::ThisWithoutStacks => pipewatch(Watcher::start(&["-p", &own, "--stacks", "off"])),
+            Self::Bpftrace => {
+                let mut bpftrace = Command::new("bpftrace");
+                bpftrace.args(["-e", BPFTRACE]).stdout(Stdio::piped());
+                let mut child = bpftrace.spawn()?;
+                let mut byte = [0];
+                // It says how many probes it attaches, and then does it.
+                if let Some(stdout) = &mut child.stdout {
+                    stdout.read_exact(&mut byte)?;
+                }
+                thread::sleep(Duration::from_secs(2));
+                Ok(Some(Tool::Other(child)))
+            }
+            Self::Strace => {
+                let mut strace = Command::new("strace");
+                strace.args(["-f", "-q", "-o", "/dev/null", "-p", &own]);
+                let child = strace.stderr(Stdio::null()).spawn()?;
+                while fs::read_to_string("/proc/self/status")?.contains("TracerPid:\t0\n") {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Ok(Some(Tool::Other(child)))
+            }
+        }
+    }
+}
 
 /// An operation, and how often to do it in a round.
 type Operation = (&'static str, u32, fn(u32) -> io::Result<()>);
 
-const OPERATIONS: [Operation; 5] = [
+const OPERATIONS: [Operation; 6] = [
     ("getppid", 200_000, getppid),
     ("pipe write+read, no sleep", 100_000, write_read),
     ("blocking ping-pong over two pipes", 10_000, ping_pong),
     ("pipe2 + 2 close", 50_000, pipe_close),
-    ("fork+exit+wait, 40 pipe ends open", 300, fork_exit),
+    ("fork+exit+wait, 20 pipe ends open", 300, fork_exit),
+    ("fork+exec+wait", 200, fork_exec),
 ];
 
-fn main() -> io::Result<()> {
+/// Measures all operations in all setups.
+pub fn measure() -> io::Result<()> {
     let mut samples = vec![vec![Vec::new(); OPERATIONS.len()]; SETUPS.len()];
+    let mut sleep = Command::new("sleep");
+    sleep.arg("86400");
+    let other = Program::start(sleep);
     for _ in 0..ROUNDS {
-        for (setup, (attached, _)) in SETUPS.iter().enumerate() {
-            let mut sleep = Command::new("sleep");
-            sleep.arg("600");
-            let other = Program::start(sleep);
-            let own = std::process::id().to_string();
-            let watcher = match attached {
-                Attached::Nothing => None,
-                Attached::Other => Some(Watcher::of(&other, &[])),
-                Attached::This => Some(Watcher::start(&["-p", &own])),
-                Attached::ThisWithoutStacks => {
-                    Some(Watcher::start(&["-p", &own, "--stacks", "off"]))
-                }
-            };
+        for ((attached, _), samples) in SETUPS.iter().zip(&mut samples) {
+            let tool = attached.start(&other)?;
             pin(true);
-            for (operation, (_, times, run)) in OPERATIONS.iter().enumerate() {
+            for ((_, times, run), samples) in OPERATIONS.iter().zip(samples) {
+                let times = if *attached == Attached::Strace {
+                    times / SLOWER
+                } else {
+                    *times
+                };
                 let begun = Instant::now();
-                run(*times)?;
-                let each = begun.elapsed().as_secs_f64() * 1e9 / f64::from(*times);
-                samples[setup][operation].push(each);
+                run(times)?;
+                samples.push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(times));
             }
             pin(false);
-            drop(watcher);
+            drop(tool);
         }
     }
-    println!(
-        "| operation | {} |",
-        SETUPS.map(|(_, name)| name).join(" | ")
-    );
-    println!("|---|---|---|---|---|");
+    let names = SETUPS.map(|(_, name)| name);
+    head(&[&["operation"][..], &names].concat());
     for (operation, (name, ..)) in OPERATIONS.iter().enumerate() {
-        let mut medians = samples
-            .iter_mut()
-            .map(|setup| median(&mut setup[operation]));
-        let base = medians.next().unwrap_or(f64::NAN);
-        let others: Vec<String> = medians
-            .map(|time| format!("{time:.0} ns (×{:.2})", time / base))
-            .collect();
-        println!("| {name} | {base:.0} ns | {} |", others.join(" | "));
+        let medians = samples.iter().map(|setup| median(&setup[operation]));
+        let base = median(&samples[0][operation]);
+        let cell = |(index, time): (usize, f64)| match index {
+            0 => format!("{time:.0} ns"),
+            _ => format!("{time:.0} ns (×{:.2})", time / base),
+        };
+        let cells = medians.enumerate().map(cell);
+        row(&[(*name).to_owned()]
+            .into_iter()
+            .chain(cells)
+            .collect::<Vec<_>>());
     }
     Ok(())
 }
@@ -101,11 +167,6 @@ fn pin(to_first: bool) {
     }
     // SAFETY: the set lives during the call. Not being pinned costs precision.
     unsafe { libc::sched_setaffinity(0, size_of_val(&cpus), &raw const cpus) };
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn getppid(times: u32) -> io::Result<()> {
@@ -156,7 +217,7 @@ fn pipe_close(times: u32) -> io::Result<()> {
 }
 
 fn fork_exit(times: u32) -> io::Result<()> {
-    let pipes: Vec<_> = (0..20).map(|_| io::pipe()).collect::<io::Result<_>>()?;
+    let pipes: Vec<_> = (0..10).map(|_| io::pipe()).collect::<io::Result<_>>()?;
     for _ in 0..times {
         // SAFETY: the child does nothing but end.
         match unsafe { libc::fork() } {
@@ -168,5 +229,12 @@ fn fork_exit(times: u32) -> io::Result<()> {
         };
     }
     drop(pipes);
+    Ok(())
+}
+
+fn fork_exec(times: u32) -> io::Result<()> {
+    for _ in 0..times {
+        Command::new("/bin/true").status()?;
+    }
     Ok(())
 }
