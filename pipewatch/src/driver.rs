@@ -20,8 +20,8 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, EndRow, Fact, Kind, Snapshot, TaskRow},
-    finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
+    event::{Call, EndRow, Fact, Snapshot, TaskRow},
+    finding::{Finding, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -581,7 +581,7 @@ impl Session {
         for finding in findings {
             self.tally.count(&finding);
             if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
-                self.record_names(hang)?;
+                self.reports.record_names(hang)?;
             }
             self.report(Report::Finding(finding))?;
         }
@@ -590,33 +590,6 @@ impl Session {
 
     fn record(&mut self, entry: impl FnOnce(&Source) -> Entry) -> Result<(), Problem> {
         self.reports.record(|| entry(&self.host.source))
-    }
-
-    /// Records what a report takes from outside the engine.
-    fn record_names(&mut self, hang: &Hang) -> Result<(), Problem> {
-        if !self.reports.is_recorded() {
-            return Ok(());
-        }
-        let reader = hang.reader.actor.process;
-        let holders = hang.holders.iter().map(|holder| holder.process);
-        for process in holders.chain([reader]) {
-            if let Some(words) = procfs::cmdline(process.pid) {
-                self.record(|_| Entry::Cmdline { process, words })?;
-            }
-        }
-        let process = hang.to_mend();
-        if let Some(language) = procfs::language(process.pid) {
-            self.record(|_| Entry::Language { process, language })?;
-        }
-        let fd = hang.reader.fd;
-        match procfs::path(reader.pid, fd) {
-            Some(path) if hang.channel.kind == Kind::Fifo => self.record(|_| Entry::Path {
-                process: reader,
-                fd,
-                path,
-            }),
-            Some(_) | None => Ok(()),
-        }
     }
 
     fn stop(&mut self, reason: Reason) -> Result<(), Problem> {

@@ -7,10 +7,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    event::Kind,
     finding::{Finding, Hang, Report},
     host::Host,
     output::{Output, say},
     problem::Problem,
+    procfs,
     source::Source,
     stack::Sights,
     stacks::{Answer, Desk, Question, Ticket},
@@ -53,11 +55,6 @@ impl Reports {
         }
     }
 
-    /// Whether there is a trace.
-    pub fn is_recorded(&self) -> bool {
-        self.recorder.is_some()
-    }
-
     /// Adds to the trace, if there is one.
     ///
     /// # Errors
@@ -67,6 +64,37 @@ impl Reports {
         match &mut self.recorder {
             Some(recorder) => recorder.write(&entry()),
             None => Ok(()),
+        }
+    }
+
+    /// Adds to the trace what a report takes from outside the engine.
+    ///
+    /// # Errors
+    ///
+    /// The trace cannot be written.
+    pub fn record_names(&mut self, hang: &Hang) -> Result<(), Problem> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let reader = hang.reader.actor.process;
+        let holders = hang.holders.iter().map(|holder| holder.process);
+        for process in holders.chain([reader]) {
+            if let Some(words) = procfs::cmdline(process.pid) {
+                recorder.write(&Entry::Cmdline { process, words })?;
+            }
+        }
+        let process = hang.to_mend();
+        if let Some(language) = procfs::language(process.pid) {
+            recorder.write(&Entry::Language { process, language })?;
+        }
+        let fd = hang.reader.fd;
+        match procfs::path(reader.pid, fd) {
+            Some(path) if hang.channel.kind == Kind::Fifo => recorder.write(&Entry::Path {
+                process: reader,
+                fd,
+                path,
+            }),
+            Some(_) | None => Ok(()),
         }
     }
 

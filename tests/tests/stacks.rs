@@ -182,6 +182,9 @@ fn end_of_segments(elf: &[u8]) -> usize {
     ends.max().expect("a segment")
 }
 
+/// What a byte at a place becomes.
+type Pattern = Box<dyn FnMut(usize, u8) -> u8>;
+
 #[test]
 fn a_mangled_program_costs_no_report() {
     let (_folder, program) = compiled(&["-O2"]);
@@ -189,7 +192,7 @@ fn a_mangled_program_costs_no_report() {
     let end = end_of_segments(&intact);
     assert!(end < intact.len() - 1000, "debug information and symbols");
     let mut noise = 1_u64;
-    let mut patterns: Vec<Box<dyn FnMut(usize, u8) -> u8>> = vec![
+    let mut patterns: [Pattern; 5] = [
         Box::new(|_, _| 0),
         Box::new(|_, _| 0xff),
         Box::new(|at, byte| if at % 64 == 0 { 0xff } else { byte }),
@@ -213,11 +216,14 @@ fn a_mangled_program_costs_no_report() {
     }
 }
 
+/// Puts something where a process's perf map is looked for.
+type Lie = Box<dyn Fn(&Path)>;
+
 #[test]
 fn a_perf_map_that_lies_costs_no_report() {
     let (_folder, program) = compiled(&["-O2"]);
     let write = |text: &'static [u8]| move |map: &Path| fs::write(map, text).expect("a map");
-    let lies: [Box<dyn Fn(&Path)>; 5] = [
+    let lies: [Lie; 5] = [
         Box::new(write(b"\xff\xfe\0 1 \n\n - - -\n")),
         Box::new(write(
             b"0 ffffffffffffffff all\n0 ffffffffffffffff all\n1 0 none\n",

@@ -239,7 +239,7 @@ mod tests {
         let (memory, object) = code_object();
         let of = |unit| match executed(&memory, &object, at(unit)) {
             Executed::Code(place) => place,
-            other => panic!("{other:?}"),
+            other @ (Executed::Entry | Executed::Gone) => panic!("{other:?}"),
         };
         let expected = Place {
             function: "f.up".to_owned(),
