@@ -44,14 +44,14 @@ pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
 }
 
 /// Whether this kernel skips a program that it has preempted itself: one that can
-/// preempt the kernel at any place and gives tracepoints no exception, as all do
-/// since Linux 7.1 (docs/kernels.md).
+/// preempt the kernel at any place and gives tracepoints no exception, as those of
+/// Debian do since Linux 7.0 (docs/kernels.md).
 pub fn may_skip_programs() -> bool {
     let name = nix::sys::utsname::uname().expect("the kernel's name");
     let numbers = name.release().to_string_lossy();
     let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().ok());
     let version = (numbers.next().flatten(), numbers.next().flatten());
-    version >= (Some(7), Some(1))
+    version >= (Some(7), Some(0))
 }
 
 fn is_after_a_loss(hang: &Value) -> bool {

@@ -7,6 +7,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
+use pipewatch_tests::paced;
 use serde_json::json;
 
 use crate::Options;
@@ -74,7 +75,7 @@ impl Service {
             "forked",
             json!({ "children": pids, "took_ms": took.as_millis() as u64 }),
         );
-        sleep(LINGER);
+        sleep(paced(LINGER));
         sys::close(lifeline.w);
         children.into_iter().for_each(sys::reap);
     }
