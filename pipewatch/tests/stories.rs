@@ -10,6 +10,8 @@
 //! 1ms   watch 912              the probes report on it and its descendants
 //! 2ms   attach [912]           the engine is at work (default: from the start, on everything)
 //! 3ms   lose 2                 the next two events find the buffer full
+//! 3ms   rescan                 some were lost, the tables are read, and only then what came
+//!                              meanwhile
 //!
 //! expect by 1254ms: hang, leaked, reader 934, holders 25189
 //! expect idle                  nothing that is watched lives
@@ -225,6 +227,7 @@ fn direct(session: &mut Session, verb: &str, args: &[&str]) -> Done {
             }
             session.attach()?;
         }
+        ("rescan", []) => session.rescan()?,
         ("lose", [events]) => session.lose(number(events)? as usize),
         _ => return Err("nobody can do this".to_owned()),
     }

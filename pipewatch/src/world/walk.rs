@@ -101,10 +101,12 @@ impl World {
     /// An end that a process holds though it was not seen to get it: it has
     /// opened that by a path, or another process has passed it on. Of a pipe
     /// this can be said if it was seen to be made, and if all that the process
-    /// held before is `known`: no probe sees either of the two.
+    /// held before is `known`: no probe sees either of the two. Once events were
+    /// lost it is not said any more: tables are read anew then, while events from
+    /// before are still on their way.
     pub(super) fn arrived(&self, end: End, by: ProcKey, known: bool) -> Option<Slot> {
         let pipe = self.pipe(end.pipe);
-        let seen = pipe.filter(|pipe| known && pipe.created.is_some());
+        let seen = pipe.filter(|pipe| known && !self.gaps && pipe.created.is_some());
         let opened = match end.kind {
             Kind::Fifo => true,
             Kind::Pipe | Kind::Socketpair { .. } => !seen?.files.contains(&end.file),

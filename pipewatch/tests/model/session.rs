@@ -101,6 +101,12 @@ impl Session {
         self.lose = events;
     }
 
+    /// After a loss, the engine learns what is there while events from before are
+    /// still on their way.
+    pub fn rescan(&mut self) -> Result<(), String> {
+        self.adopt(Some(self.kernel.now))
+    }
+
     /// Takes in what the kernel has just done.
     pub fn happened(&mut self) -> Result<Vec<Finding>, String> {
         for event in std::mem::take(&mut self.kernel.events) {
