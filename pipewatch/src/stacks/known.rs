@@ -1,5 +1,6 @@
-//! Names that were found, kept as long as their process may be asked for again: a
-//! process that has ended meanwhile shows no code any more.
+//! Names that were found: those of a process, kept as long as it may be asked for
+//! again, since one that has ended shows no code any more; and those of a file's code,
+//! for all who run it, since forks do.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +8,37 @@ use blazesym::symbolize::Symbolizer;
 
 use super::{
     native::{self, Depth, Place},
-    process::{Process, Program},
+    process::{FileId, Process, Program},
 };
 use crate::{ids::ProcKey, stack::Frame};
 
 /// So many processes are remembered.
 const PROCESSES: usize = 256;
+/// So many places in files.
+const PLACES: usize = 1 << 14;
 
-/// The frames at addresses of processes.
+/// What was found at a place, and how much of that was looked for.
+type Found = (Depth, Vec<Frame>);
+
+/// The frames at addresses.
 #[derive(Debug, Default)]
-pub(super) struct Known(BTreeMap<ProcKey, OfProcess>);
+pub(super) struct Known {
+    processes: BTreeMap<ProcKey, OfProcess>,
+    files: BTreeMap<InFile, Found>,
+}
 
 #[derive(Debug, Default)]
 struct OfProcess {
     /// An exec leaves nothing of these valid.
     program: Option<Program>,
-    /// By place, and how much was found out of each.
-    frames: BTreeMap<Place, (Depth, Vec<Frame>)>,
+    frames: BTreeMap<Place, Found>,
+}
+
+/// A place in the code of a file: an offset in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct InFile {
+    file: FileId,
+    place: Place,
 }
 
 /// Where names are to be found.
@@ -41,17 +56,20 @@ impl Known {
         names: Option<Names<'_>>,
         addresses: &[u64],
     ) -> Vec<Frame> {
-        if self.0.len() >= PROCESSES && !self.0.contains_key(&key) {
-            self.0.clear();
+        if self.processes.len() >= PROCESSES && !self.processes.contains_key(&key) {
+            self.processes.clear();
         }
-        let known = self.0.entry(key).or_default();
+        if self.files.len() >= PLACES {
+            self.files.clear();
+        }
+        let known = self.processes.entry(key).or_default();
         let place = |(index, &address): (usize, &u64)| Place {
             address,
             returns: index > 0,
         };
         let places: Vec<Place> = addresses.iter().enumerate().map(place).collect();
         if let Some(names) = names {
-            known.learn(&names, &places);
+            known.learn(&names, &places, &mut self.files);
         }
         let bare = |place: &Place| {
             vec![Frame {
@@ -68,7 +86,7 @@ impl Known {
 }
 
 impl OfProcess {
-    fn learn(&mut self, names: &Names<'_>, places: &[Place]) {
+    fn learn(&mut self, names: &Names<'_>, places: &[Place], files: &mut BTreeMap<InFile, Found>) {
         let Names {
             symbolizer,
             process,
@@ -78,16 +96,63 @@ impl OfProcess {
             self.program = Some(process.program());
             self.frames.clear();
         }
-        let mut missing = places.to_vec();
-        missing.retain(|place| {
-            let known = self.frames.get(place);
-            known.is_none_or(|(known, _)| *known < depth)
-        });
+        let is_enough = |found: &&Found| found.0 >= depth;
+        let mut code = BTreeMap::new();
+        let mut missing = Vec::new();
+        for &place in places {
+            if self.frames.get(&place).filter(is_enough).is_some() {
+                continue;
+            }
+            let in_file = in_file(process, place, &mut code);
+            match in_file.and_then(|it| files.get(&it)).filter(is_enough) {
+                Some((depth, frames)) => {
+                    let frames = at(process, place, frames);
+                    self.frames.insert(place, (*depth, frames));
+                }
+                None => missing.push((place, in_file)),
+            }
+        }
         if missing.is_empty() {
             return;
         }
-        let found = native::frames(symbolizer, process, &missing, depth);
-        let found = found.into_iter().map(|frames| (depth, frames));
-        self.frames.extend(missing.into_iter().zip(found));
+        let places: Vec<Place> = missing.iter().map(|(place, _)| *place).collect();
+        let found = native::frames(symbolizer, process, &places, depth);
+        for ((place, in_file), frames) in missing.into_iter().zip(found) {
+            if let Some(in_file) = in_file {
+                files.insert(in_file, (depth, frames.clone()));
+            }
+            self.frames.insert(place, (depth, frames));
+        }
     }
+}
+
+/// Where in a file a place is; `code` has which one is mapped where, as far as asked
+/// for.
+fn in_file(
+    process: &Process,
+    place: Place,
+    code: &mut BTreeMap<u64, Option<FileId>>,
+) -> Option<InFile> {
+    let map = process.map_of(place.call())?;
+    let start = map.range.start;
+    let file = *code.entry(start).or_insert_with(|| process.code_of(map));
+    let offset = (place.address - start).checked_add(map.offset)?;
+    Some(InFile {
+        file: file?,
+        place: Place {
+            address: offset,
+            ..place
+        },
+    })
+}
+
+/// These frames, as they are at a place of this process.
+fn at(process: &Process, place: Place, frames: &[Frame]) -> Vec<Frame> {
+    let module = process.map_of(place.call()).map(|map| map.path.clone());
+    let here = |frame: &Frame| Frame {
+        address: Some(place.address),
+        module: module.clone(),
+        ..frame.clone()
+    };
+    frames.iter().map(here).collect()
 }

@@ -21,6 +21,8 @@ const MAX_PERF_MAP: u64 = 1 << 27;
 pub(super) struct Map {
     pub(super) range: Range<u64>,
     pub(super) executable: bool,
+    /// What is written to it is not written to the file.
+    pub(super) private: bool,
     /// Where it begins in the file.
     pub(super) offset: u64,
     /// The file, or a name in brackets; may be empty.
@@ -33,6 +35,11 @@ impl Map {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
+
+/// A file as it is, whoever runs it and by whatever path: device, inode, and time of
+/// the last change, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileId(u64, u64, i64);
 
 /// The program that a process runs: where its parts are, which the kernel chooses
 /// anew at each exec.
@@ -97,6 +104,19 @@ impl Process {
         mapped
             .or_else(|_| File::open(format!("/proc/{pid}/root{}", map.path)))
             .ok()
+    }
+
+    /// Which file's code is mapped there; `None` if it is not that of a file alone.
+    pub(super) fn code_of(&self, map: &Map) -> Option<FileId> {
+        // Compilers at run time put code into files that they share with themselves.
+        let of_file = map.private && map.path.starts_with('/');
+        let file = of_file.then(|| self.file_of(map)).flatten()?;
+        let about = file.metadata().ok()?;
+        let changed = about
+            .mtime()
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(about.mtime_nsec());
+        Some(FileId(about.dev(), about.ino(), changed))
     }
 
     /// Whether `/proc/PID/map_files` can be read, which needs privileges.
@@ -205,6 +225,7 @@ fn map(line: &str) -> Option<Map> {
     Some(Map {
         range: hex(start)?..hex(end)?,
         executable: permissions.contains('x'),
+        private: permissions.ends_with('p'),
         offset,
         path: path.trim_start().to_owned(),
     })
@@ -220,6 +241,7 @@ mod tests {
         let expected = Map {
             range: 0x7f0_1000..0x7f0_2000,
             executable: true,
+            private: true,
             offset: 0x1000,
             path: "/usr/lib/lib c.so".to_owned(),
         };
