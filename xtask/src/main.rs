@@ -1,10 +1,12 @@
 //! The chores of this repository, as `cargo xtask COMMAND`.
 
 mod accuracy;
+mod bench;
 mod ci;
 mod ebpf;
 mod exec;
 mod frame;
+mod packages;
 mod run;
 mod strip;
 mod test;
@@ -61,6 +63,12 @@ enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Measure what pipewatch costs, all of it or what is named, as root, and write the tables into
+    /// docs/performance.md
+    Bench {
+        /// `operations`, `host`, `latency`, `resources` or `storm`
+        names: Vec<String>,
+    },
     /// Run the live tests in virtual machines, kernel by kernel and backend by backend; all of them
     /// renew docs/kernels.md
     Vm(vm::Options),
@@ -90,6 +98,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ebpf { check: true, .. } => ebpf::check(&workspace),
         Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),
+        Command::Bench { names } => bench::run(&workspace, &names),
         Command::Vm(options) => vm::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
         Command::Ci => ci::run(&workspace),

@@ -20,12 +20,10 @@ mod userland;
 use std::env;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::geteuid;
 
 use self::arch::{Arch, NATIVE};
 use self::kernels::{Kernel, Name};
@@ -33,7 +31,7 @@ use self::lab::Lab;
 use self::site::{Ground, Site};
 use self::suite::BACKENDS;
 use crate::workspace::Workspace;
-use crate::{ebpf, exec};
+use crate::{ebpf, packages};
 
 /// What is run, and how.
 #[derive(clap::Args)]
@@ -105,7 +103,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let names = options.kernels();
     let is_wanted = |arch: &&'static Arch| names.iter().any(|name| name.arch.debian == arch.debian);
     let archs: Vec<&'static Arch> = arch::ALL.iter().copied().filter(is_wanted).collect();
-    install_programs(&archs)?;
+    let needs = archs.iter().flat_map(|arch| arch.needs);
+    packages::provide("vm", archive::PROGRAMS.iter().chain(needs))?;
     let ground = Ground {
         workspace,
         cache: &cache,
@@ -168,31 +167,4 @@ fn cache_folder() -> Result<PathBuf> {
         .or_else(|| Some(env::home_dir()?.join(".cache")))
         .context("no place for kernels: neither XDG_CACHE_HOME nor HOME is set")?;
     Ok(cache.join("pipewatch-vm"))
-}
-
-fn install_programs(archs: &[&Arch]) -> Result<()> {
-    if !exec::is_installed("apt-get") || !exec::is_installed("dpkg") {
-        bail!(
-            "the kernels are packages of Debian, and there is no apt-get here\n\
-             hint: run this on Debian, or in a container of it"
-        );
-    }
-    let missing: Vec<&str> = archive::PROGRAMS
-        .iter()
-        .chain(archs.iter().flat_map(|arch| arch.needs))
-        .filter(|(program, _)| !exec::is_installed(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let words = missing.join(" ");
-    if !geteuid().is_root() {
-        bail!("not installed: {words}\nhint: sudo apt-get install {words}");
-    }
-    eprintln!("vm: installing {words}");
-    exec::run(Command::new("apt-get").args(["--quiet=2", "update"]))?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--quiet=2", "--no-install-recommends"]);
-    exec::run(install.args(missing))
 }
