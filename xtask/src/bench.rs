@@ -18,9 +18,6 @@ const TOOLS: [Need; 4] = [
     ("lsfd", "util-linux"),
 ];
 
-/// All measurements, in the order of the document.
-const MEASUREMENTS: [&str; 5] = ["operations", "host", "latency", "resources", "storm"];
-
 /// Measures all of it, or what is named.
 pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     packages::provide("bench", TOOLS.iter())?;
@@ -40,12 +37,12 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     let printed = String::from_utf8_lossy(&output.stdout);
     let path = workspace.root.join("docs/performance.md");
     let mut document = workspace::read(&path)?;
-    for name in MEASUREMENTS {
-        let name = format!("bench {name}");
-        let Some(found) = frame::find(&printed, &name) else {
+    for name in frame::names(&printed) {
+        // One that was not measured to its end is not framed.
+        let Some(found) = frame::find(&printed, name) else {
             continue;
         };
-        document = frame::replace(&document, &name, found)
+        document = frame::replace(&document, name, found)
             .with_context(|| format!("{} lacks the lines that frame {name}", path.display()))?;
         print!("{found}");
     }

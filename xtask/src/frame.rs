@@ -1,6 +1,14 @@
 //! Text in a document that is written by a program, between two lines that
 //! only the source of the document shows.
 
+/// The names of the frames that begin in a document.
+pub fn names(document: &str) -> impl Iterator<Item = &str> {
+    let begins = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("<!-- "));
+    begins.filter_map(|rest| rest.strip_suffix(": begin -->"))
+}
+
 /// The text in the frame of this name, if there is one.
 pub fn find<'a>(document: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = document.split_once(&begin(name))?;
@@ -35,6 +43,7 @@ mod tests {
         let new = "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n";
         assert_eq!(replace(old, "x", "new\n").as_deref(), Some(new));
         assert_eq!(find(old, "x"), Some("old\n"));
+        assert_eq!(names(old).collect::<Vec<_>>(), ["x"]);
         assert_eq!((replace(old, "y", "new\n"), find(old, "y")), (None, None));
         assert_eq!(
             replace("<!-- x: end -->\n<!-- x: begin -->\n", "x", ""),

@@ -31,7 +31,7 @@ use self::lab::Lab;
 use self::site::{Ground, Site};
 use self::suite::BACKENDS;
 use crate::workspace::Workspace;
-use crate::{ebpf, packages};
+use crate::{ebpf, exec, packages};
 
 /// What is run, and how.
 #[derive(clap::Args)]
@@ -103,6 +103,12 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let names = options.kernels();
     let is_wanted = |arch: &&'static Arch| names.iter().any(|name| name.arch.debian == arch.debian);
     let archs: Vec<&'static Arch> = arch::ALL.iter().copied().filter(is_wanted).collect();
+    if !exec::is_installed("apt-get") || !exec::is_installed("dpkg") {
+        bail!(
+            "the kernels are packages of Debian, and there is no apt-get here\n\
+             hint: run this on Debian, or in a container of it"
+        );
+    }
     let needs = archs.iter().flat_map(|arch| arch.needs);
     packages::provide("vm", archive::PROGRAMS.iter().chain(needs))?;
     let ground = Ground {

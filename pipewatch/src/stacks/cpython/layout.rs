@@ -1,7 +1,6 @@
 //! Where releases of CPython keep what a walk through their frames needs: offsets of
-//! members on 64-bit machines, as the headers of a release's first version have them
-//! (`offsetof`). They are the same in all its versions, since extension modules are
-//! compiled against them once for a release.
+//! members on 64-bit machines, as the headers of one version of each release have them
+//! (`offsetof` of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0).
 
 use pipewatch_ebpf::abi::{DIRECT, Python, mark};
 
