@@ -66,6 +66,9 @@ fields! {
     FDT_OPEN = "fdtable" "open_fds";
     FILE_INODE = "file" "f_inode";
     FILE_MODE = "file" "f_mode";
+    FILE_DENTRY = "file" "f_path.dentry";
+    DENTRY_NAME = "dentry" "d_name.name";
+    BPRM_FILE = "linux_binprm" "file";
     INODE_MODE = "inode" "i_mode";
     INODE_SB = "inode" "i_sb";
     INODE_INO = "inode" "i_ino";

@@ -4,17 +4,20 @@
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user},
+};
 use pipewatch_ebpf::{
     abi::{DIRECT, FRAME_WORDS, FRAMES, Python, PythonStack, mark},
-    offsets::{ABSENT, TASK_TLS},
+    offsets::{ABSENT, DENTRY_NAME, FILE_DENTRY, TASK_TLS},
 };
 use zerocopy::FromBytes;
 
 use crate::{
-    emit::send_frames,
-    kernel::{offset, probe},
-    maps::{PYTHONS, THREADS},
+    emit::{send_frames, stack},
+    kernel::{Ptr, offset, probe, probe_at},
+    maps::{PYTHONS, THREADS, setting},
     task::current,
 };
 
@@ -39,15 +42,28 @@ fn user<T: FromBytes>(address: u64) -> T {
     }
 }
 
-/// Tells the current thread's frames, if its process is a CPython that user space
-/// knows, as those of the record with this `time`.
+/// Tells where the current thread is: frames of Python, as those of the record with
+/// this `time`, if its process is a CPython that user space knows; otherwise the id
+/// that is returned, of its native stack, or a negative number. An interpreter's native
+/// stack tells little beside, and costs as much.
 #[inline(always)]
-pub fn tell_frames(time: u64) {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // No process is in there if stacks are not asked for.
-    if offset(TASK_TLS) != ABSENT as usize && PYTHONS.get_ptr(tgid).is_some() {
-        python_frames(tgid, time);
+pub fn place<C: EbpfContext>(ctx: &C, time: u64) -> i32 {
+    if setting!(WITH_STACKS) == 1 && offset(TASK_TLS) != ABSENT as usize && python_frames(time) != 0
+    {
+        return -1;
     }
+    stack(ctx)
+}
+
+/// Whether the name of a program's file begins as those of CPython do.
+#[inline(always)]
+pub fn is_python(file: Ptr) -> bool {
+    const NAME: u64 = u64::from_le_bytes(*b"python\0\0");
+    let dentry: u64 = probe(file, FILE_DENTRY);
+    let name: u64 = probe(dentry as Ptr, DENTRY_NAME);
+    let beginning: u64 = probe_at(name as *const u64);
+    // Little-endian, as this target is.
+    beginning << 16 == NAME << 16
 }
 
 /// A child is what its parent was.
@@ -69,11 +85,12 @@ pub fn forget(tgid: u32) {
     let _ = PYTHONS.remove(tgid);
 }
 
-/// A global function, which the verifier looks at once: for the reason that
-/// `probes::walk` tells.
+/// Tells the current thread's frames; zero if it is not known to have any. A global
+/// function, which the verifier looks at once: for the reason that `probes::walk` tells.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
+extern "C" fn python_frames(time: u64) -> u32 {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let Some(python) = PYTHONS.get_ptr(tgid) else {
         return 0;
     };
@@ -86,6 +103,7 @@ extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
     if python.inner != DIRECT {
         frame = user(frame + u64::from(python.inner));
     }
+    let mut count = 0;
     send_frames(|stack: &mut PythonStack| {
         stack.time = time;
         stack.tid = u64::from(bpf_get_current_pid_tgid() as u32);
@@ -108,8 +126,9 @@ extern "C" fn python_frames(tgid: u32, time: u64) -> u32 {
             frame = word(&stack.frame, python.back);
             i += 1;
         }
+        count = i as u32;
     });
-    0
+    count
 }
 
 /// Reads the beginning of a frame; what is unreadable yields zero.

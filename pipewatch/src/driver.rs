@@ -44,7 +44,7 @@ const POLLS: Duration = Duration::from_millis(200);
 /// How often a loss is reported while it goes on.
 const LOST: Duration = Duration::from_secs(1);
 /// So long the start waits until it is known which processes run Python.
-const SCOUTING: Duration = Duration::from_millis(100);
+const SCOUTING: Duration = Duration::from_millis(250);
 /// How many events are taken in before other work gets its turn.
 const BATCH: usize = 1 << 16;
 

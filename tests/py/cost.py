@@ -44,7 +44,7 @@ def forks():
 
 if __name__ == "__main__":
     time.sleep(1)  # till whoever watches has begun
-    for frames in (8, 16, 32):
+    for frames in map(int, sys.argv[1:] or (8, 16, 32)):
         # This module's frame, the first of at_depth and the work's are among them.
         depth = frames - 3
         made, forked = [], []

@@ -12,7 +12,7 @@ use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
     file::{end_at, file_at},
-    python::tell_frames,
+    python::place,
     task::{Syscall, by_current, current, current_call, current_watched, table_of},
 };
 
@@ -51,9 +51,8 @@ fn created<C: EbpfContext>(ctx: &C, returned: i64, fds: impl Fn(Syscall) -> u64)
         }
         _ => 0,
     };
-    record.stack = stack(ctx);
+    record.stack = place(ctx, record.time);
     send(&record);
-    tell_frames(record.time);
 }
 
 /// Return of pipe and pipe2.

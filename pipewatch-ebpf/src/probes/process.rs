@@ -3,15 +3,15 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{FLAG_GROUP, KIND_EXEC, KIND_EXIT, KIND_FORK},
-    offsets::{SIGNAL_LIVE, TASK_SIGNAL, TASK_TGID},
+    offsets::{BPRM_FILE, SIGNAL_LIVE, TASK_SIGNAL, TASK_TGID},
 };
 
 use super::walk::walk;
 use crate::{
-    emit::{record, send, send_urgent, stack},
-    kernel::{Ptr, follow, load},
+    emit::{record, send, send_urgent},
+    kernel::{Ptr, follow, load, probe},
     maps::{ARMED, SLEEPS, WATCHED, setting},
-    python::{forget, inherit, tell_frames},
+    python::{forget, inherit, is_python, place},
     task::{
         PF_KTHREAD, by_current, current, current_watched, flags, identity, table_of, watch, watched,
     },
@@ -35,8 +35,7 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     record.peer_table = table_of(child);
     if record.peer.tgid != parent_tgid {
         watch(record.peer.tgid, record.peer.start);
-        record.stack = stack(&ctx);
-        tell_frames(record.time);
+        record.stack = place(&ctx, record.time);
         inherit(parent_tgid, record.peer.tgid);
     }
     if setting!(VERBOSE) == 1 {
@@ -71,8 +70,9 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
     if setting!(VERBOSE) == 1 {
         aya_log_ebpf::debug!(&ctx, "exec: {}", record.task.tgid);
     }
-    if setting!(WITH_STACKS) == 1 {
-        // Whether it runs Python is looked up before it does what is to be told.
+    let program: Ptr = ctx.arg(2);
+    if setting!(WITH_STACKS) == 1 && is_python(probe::<u64>(program, BPRM_FILE) as Ptr) {
+        // It is looked at before it does what is to be told.
         send_urgent(&record);
     } else {
         send(&record);

@@ -28,6 +28,7 @@ const LOOKS: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
 ];
+const LAST: usize = LOOKS.len() - 1;
 /// Not more processes than these are looked at later.
 const WAITING: usize = 1 << 14;
 
@@ -54,6 +55,8 @@ enum Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     process: ProcKey,
+    /// Since when it runs what it runs, or longer.
+    since: Instant,
     /// Its place in [`LOOKS`].
     number: usize,
 }
@@ -72,21 +75,31 @@ impl Scout {
         Ok(Self(sender))
     }
 
-    /// Processes that have been there for a while.
+    /// Processes that have been there for a while, so that all looks are due.
     pub fn all_exist(&self, processes: impl Iterator<Item = ProcKey>) {
-        let number = LOOKS.len() - 1;
+        let now = Instant::now();
+        let since = now.checked_sub(LOOKS[LAST]).unwrap_or(now);
         for process in processes.collect::<BTreeSet<_>>() {
-            // If the thread is gone, stacks are without what it would find.
-            let _ = self.0.send(Wish::Look(Look { process, number }));
+            self.look(process, since);
         }
     }
 
     /// A process that has executed another program just now.
     pub fn began(&self, process: ProcKey) {
-        let _ = self.0.send(Wish::Look(Look { process, number: 0 }));
+        self.look(process, Instant::now());
     }
 
-    /// Waits until all processes so far were looked at, but not longer than this.
+    fn look(&self, process: ProcKey, since: Instant) {
+        let look = Look {
+            process,
+            since,
+            number: 0,
+        };
+        // If the thread is gone, stacks are without what it would find.
+        let _ = self.0.send(Wish::Look(look));
+    }
+
+    /// Waits until all processes so far had their first look, but not longer than this.
     pub fn catch_up(&self, patience: Duration) {
         let (sender, word) = mpsc::channel();
         if self.0.send(Wish::Word(sender)).is_ok() {
@@ -143,8 +156,7 @@ fn scout(wishes: &Receiver<Wish>, mut tell: impl FnMut(Scouted)) {
             Seen::NotYet(number) => {
                 if let Some(next) = LOOKS.get(number).filter(|_| waiting.len() < WAITING) {
                     turn += 1;
-                    let due = Instant::now() + (*next - LOOKS[look.number]);
-                    waiting.insert((due, turn), Look { process, number });
+                    waiting.insert((look.since + *next, turn), Look { number, ..look });
                 }
             }
             Seen::Nothing => {}
@@ -154,8 +166,9 @@ fn scout(wishes: &Receiver<Wish>, mut tell: impl FnMut(Scouted)) {
 
 /// Looks for the interpreter of a process, as far as this look goes.
 fn see(look: Look, runtimes: &mut Runtimes) -> Seen {
-    const LAST: usize = LOOKS.len() - 1;
-    let Look { process, number } = look;
+    let Look {
+        process, number, ..
+    } = look;
     if number < LAST {
         let Ok(executable) = fs::read_link(format!("/proc/{}/exe", process.pid)) else {
             return Seen::Nothing;
