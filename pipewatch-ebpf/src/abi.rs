@@ -98,7 +98,7 @@ pub struct Record {
     /// The descriptor concerned, by kind.
     pub end: End,
     /// Further numbers, by kind.
-    pub args: [u64; 4],
+    pub args: [u64; 5],
 }
 
 /// `peer` is a new task made by `task` (`sched_process_fork`: its fd table is
@@ -134,8 +134,9 @@ pub const KIND_SETFD: u16 = 10;
 pub const KIND_UNSHARE: u16 = 11;
 /// `task` goes to sleep in a read of `end`. `args` = `nvcsw` (equal as long as
 /// the same sleep lasts), system call number, for a socket the `time` of the
-/// sleep before this one if that was in a read of it too (else 0). Kept in the map `SLEEPS`, one
-/// per thread.
+/// sleep before this one if that was in a read of it too (else 0), `time` again: if
+/// they differ, this is a copy of one that was being renewed. Kept in the map
+/// `SLEEPS`, one per thread.
 pub const KIND_SLEEP: u16 = 12;
 /// The armed sleeper `task` is being woken, by `peer` (named `comm`).
 /// [`FLAG_EXITING`], [`FLAG_EXECING`], [`FLAG_KERNEL`] tell what the waker was
@@ -151,7 +152,7 @@ pub const KIND_ROW_END: u16 = 14;
 /// Row of `iter/task`: a thread. `peer` = its parent process (`real_parent`),
 /// `time` = when it last got a CPU (`sched_info.last_arrival`, the scheduler's
 /// clock). `args` = `nvcsw`, number of the system call it is in, first and
-/// second argument of that. [`FLAG_SLEEPING`] if it sleeps interruptibly,
+/// second argument of that, its frame pointer. [`FLAG_SLEEPING`] if it sleeps interruptibly,
 /// [`FLAG_STOPPED`] if it is stopped or traced, [`FLAG_IN_READ`] if `end` is
 /// the pipe it sleeps on.
 pub const KIND_ROW_TASK: u16 = 15;
@@ -303,4 +304,4 @@ const _: () = assert!(size_of::<Python>() == 40);
 const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * FRAME_WORDS);
 const _: () = assert!(size_of::<Task>() == 16);
 const _: () = assert!(size_of::<End>() == 40);
-const _: () = assert!(size_of::<Record>() == 152);
+const _: () = assert!(size_of::<Record>() == 160);

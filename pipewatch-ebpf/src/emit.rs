@@ -44,7 +44,7 @@ pub fn record_of(time: u64, kind: u16) -> Record {
         peer: nobody(),
         peer_table: zero,
         end: no_end(zero),
-        args: [zero; 4],
+        args: [zero; 5],
     }
 }
 

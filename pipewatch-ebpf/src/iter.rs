@@ -74,7 +74,8 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
         };
         record.end = end;
         let socket = end.flags & END_SOCKET != 0;
-        record.args = state_of(end.pipe, socket);
+        let [readers, writers, head, tail] = state_of(end.pipe, socket);
+        record.args = [readers, writers, head, tail, 0];
         if !socket && end.mode & MODE_READ != 0 {
             // As a number, for the reason that `task::table_of` tells.
             let file = probe_at(ctx.cast::<u64>().add(3));
@@ -153,7 +154,8 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         record.peer = identity(parent);
         record.time = load(task, TASK_ARRIVAL);
         let call = syscall_of(task);
-        record.args = [load(task, TASK_NVCSW), call.nr, call.args[0], call.args[1]];
+        let [first, second, ..] = call.args;
+        record.args = [load(task, TASK_NVCSW), call.nr, first, second, call.frame];
         let state = state(task);
         if state & STOPPED != 0 {
             record.flags |= FLAG_STOPPED;

@@ -105,19 +105,21 @@ fields! {
 
 /// How many registers of a system call are read. Each architecture has its own
 /// names for them (`arch` of pipewatch); their indexes follow those of the members.
-pub const REGISTERS: usize = 6;
+pub const REGISTERS: usize = 7;
 /// Index of the register that tells the instruction.
 pub const REGS_IP: usize = FIELDS.len();
+/// Index of the one that functions keep the address of their frame in, if they do.
+pub const REGS_FRAME: usize = REGS_IP + 1;
 /// Index of the one with the number of the call.
-pub const REGS_NR: usize = REGS_IP + 1;
+pub const REGS_NR: usize = REGS_IP + 2;
 /// Index of the one with the first argument.
-pub const REGS_ARG0: usize = REGS_IP + 2;
+pub const REGS_ARG0: usize = REGS_IP + 3;
 /// Index of the one with the second.
-pub const REGS_ARG1: usize = REGS_IP + 3;
+pub const REGS_ARG1: usize = REGS_IP + 4;
 /// Index of the one with the third.
-pub const REGS_ARG2: usize = REGS_IP + 4;
+pub const REGS_ARG2: usize = REGS_IP + 5;
 /// Index of the one with the fourth.
-pub const REGS_ARG3: usize = REGS_IP + 5;
+pub const REGS_ARG3: usize = REGS_IP + 6;
 
 /// Number of members and registers.
 pub const COUNT: usize = FIELDS.len() + REGISTERS;

@@ -11,15 +11,15 @@ use aya_ebpf::helpers::{
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
-        FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_IP, REGS_NR, TASK_COMM,
-        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START, TASK_STATE,
-        TASK_TGID,
+        FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_FRAME, REGS_IP, REGS_NR,
+        TASK_COMM, TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START,
+        TASK_STATE, TASK_TGID,
     },
 };
 
 use crate::{
     emit::{count, words_to_comm},
-    kernel::{Ptr, follow, load, offset, probe, probe_at},
+    kernel::{Ptr, follow, load, probe},
     maps::{WATCHED, setting},
 };
 
@@ -140,10 +140,14 @@ fn current_comm() -> [u8; COMM_LEN] {
 }
 
 /// Name of a task.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
 #[inline(always)]
-fn comm(task: Ptr) -> [u8; COMM_LEN] {
-    let name = task.wrapping_add(offset(TASK_COMM)).cast::<u64>();
-    words_to_comm([probe_at(name), probe_at(name.wrapping_add(1))])
+unsafe fn comm(task: Ptr) -> [u8; COMM_LEN] {
+    // SAFETY: typed, and so is what is in the midst of its name.
+    unsafe { words_to_comm([load(task, TASK_COMM), load(task.add(8), TASK_COMM)]) }
 }
 
 /// `task->flags`.
@@ -174,6 +178,8 @@ pub struct Syscall {
     pub nr: u64,
     /// First four arguments.
     pub args: [u64; 4],
+    /// Frame pointer of the function that called.
+    pub frame: u64,
 }
 
 /// The system call a task is in, from the registers saved at kernel entry.
@@ -207,6 +213,7 @@ pub unsafe fn syscall_of(task: Ptr) -> Syscall {
                 load(regs, REGS_ARG2),
                 load(regs, REGS_ARG3),
             ],
+            frame: load(regs, REGS_FRAME),
         }
     }
 }

@@ -110,6 +110,9 @@ pub struct Watch {
     /// Record where in the programs it happened
     #[arg(long, value_enum, default_value = "auto")]
     pub stacks: Stacks,
+    /// A report waits this long for its stacks; a busy host may need more
+    #[arg(long, value_name = "DUR", default_value = "300ms", value_parser = duration)]
+    pub stack_wait: Duration,
     /// Memory for events between the kernel and pipewatch (64KiB, 16MiB)
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = buffer_size)]
     pub buffer: u32,

@@ -13,6 +13,7 @@ use crate::{
         WaitFor,
     },
     ids::{Comm, Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
+    stack::FramePointer,
 };
 
 /// `CLOSE_RANGE_CLOEXEC` of `include/uapi/linux/close_range.h`.
@@ -27,6 +28,9 @@ pub enum Unreadable {
     /// Its kind has no meaning where it was found.
     #[error("a record of the unexpected kind {0}")]
     Kind(u16),
+    /// It was copied while it was written.
+    #[error("a record that was being renewed")]
+    Torn,
 }
 
 /// Which numbers the calls have on this machine that threads wait in.
@@ -100,11 +104,7 @@ const P_PID: u64 = 1;
 impl CallNumbers {
     /// The call that waits for several. The arguments are those of a record: the
     /// first is none of the call's, the second its number.
-    pub fn multiplexed(
-        self,
-        [_, number, arg0, arg1]: [u64; 4],
-        since: Ktime,
-    ) -> Option<Multiplexed> {
+    pub fn multiplexed(self, [number, arg0, arg1]: [u64; 3], since: Ktime) -> Option<Multiplexed> {
         let is_one_of = |calls: &[libc::c_long]| calls.contains(&(number as libc::c_long));
         let (call, set, count) = if is_one_of(self.poll) {
             (Call::Poll, arg0, arg1)
@@ -126,7 +126,7 @@ impl CallNumbers {
     }
 
     /// Whose end is waited for, by the same arguments.
-    pub fn waits_for(self, [_, number, arg0, arg1]: [u64; 4]) -> Option<WaitFor> {
+    pub fn waits_for(self, [number, arg0, arg1]: [u64; 3]) -> Option<WaitFor> {
         // Process ids are ints: a negative one names a group of processes.
         let process = |id: u64| match u32::try_from(id as i32) {
             Ok(pid) if pid > 0 => WaitFor::Process(Pid(pid)),
@@ -177,7 +177,7 @@ pub fn python_stack(bytes: &[u8]) -> Option<PythonStack> {
 /// An event of the ring buffer.
 pub fn event(record: &Record) -> Result<Event, Unreadable> {
     let end = end(&record.end);
-    let [arg0, arg1, arg2, arg3] = record.args;
+    let [arg0, arg1, arg2, arg3, _] = record.args;
     let flag = |bit| record.flags & bit != 0;
     let stack = stack(record.stack);
     let mut actor = actor(&record.task, record.comm);
@@ -254,12 +254,14 @@ pub fn sleep(record: &Record, calls: CallNumbers) -> Result<(Actor, TableId, Sle
     let (abi::KIND_SLEEP, Some(call)) = (record.kind, calls.call(record.args[1])) else {
         return Err(Unreadable::Kind(record.kind));
     };
+    if record.args[3] != record.time {
+        return Err(Unreadable::Torn);
+    }
     let sleep = Sleep {
         since: Ktime(record.time),
         end: read_end(&record.end),
         call,
         nvcsw: record.args[0],
-        stack: stack(record.stack),
         previous: (record.args[2] != 0).then_some(Ktime(record.args[2])),
     };
     Ok((
@@ -274,7 +276,8 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
     if record.kind != abi::KIND_ROW_TASK {
         return Err(Unreadable::Kind(record.kind));
     }
-    let [nvcsw, number, ..] = record.args;
+    let [nvcsw, number, arg0, arg1, _] = record.args;
+    let called = [number, arg0, arg1];
     let in_read = record.flags & FLAG_IN_READ != 0;
     let asleep = record.flags & FLAG_SLEEPING != 0;
     Ok(TaskRow {
@@ -284,17 +287,26 @@ pub fn task_row(record: &Record, calls: CallNumbers) -> Result<TaskRow, Unreadab
         stopped: record.flags & FLAG_STOPPED != 0,
         asleep: asleep.then_some(nvcsw),
         multiplexed: calls
-            .multiplexed(record.args, Ktime(record.time))
+            .multiplexed(called, Ktime(record.time))
             .filter(|_| asleep),
-        waits_for: calls.waits_for(record.args).filter(|_| asleep),
+        waits_for: calls.waits_for(called).filter(|_| asleep),
         sleep: calls.call(number).filter(|_| in_read).map(|call| Sleep {
             since: Ktime(record.time),
             end: read_end(&record.end),
             call,
             nvcsw,
-            stack: None,
             previous: None,
         }),
+    })
+}
+
+/// From the same row: what a thread that sleeps has as its frame pointer.
+pub fn frame_pointer(record: &Record) -> Option<FramePointer> {
+    let [nvcsw, .., value] = record.args;
+    (record.flags & FLAG_SLEEPING != 0).then_some(FramePointer {
+        tid: Tid(record.task.tid),
+        nvcsw,
+        value,
     })
 }
 
@@ -303,7 +315,7 @@ pub fn end_rows(record: &Record) -> Result<impl Iterator<Item = EndRow> + use<>,
     if record.kind != abi::KIND_ROW_END {
         return Err(Unreadable::Kind(record.kind));
     }
-    let [peer_writers, writers, head, tail] = record.args;
+    let [peer_writers, writers, head, tail, _] = record.args;
     let (actor, table) = (actor(&record.task, record.comm), TableId(record.table));
     let socket = record.end.flags & END_SOCKET != 0;
     let ring = record.flags & FLAG_RING != 0;

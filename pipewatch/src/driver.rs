@@ -167,13 +167,13 @@ impl Session {
         let options = Options {
             all: matches!(plan.target, Target::All),
             own,
-            stacks: plan.stacks,
+            stacks: plan.stacks.is_some(),
             buffer: plan.buffer,
             probes,
             verbose: plan.debug,
         };
         let mut source = Source::open(plan.backend, options)?;
-        let scouted = plan.stacks && probes;
+        let scouted = plan.stacks.is_some() && probes;
         let scout = scouted.then(|| interpreters::search(&mut source)).flatten();
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),

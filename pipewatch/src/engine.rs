@@ -176,7 +176,6 @@ impl Engine {
                         end,
                         call: *call,
                         nvcsw: *nvcsw,
-                        stack: None,
                         previous: None,
                     };
                     let wait = Wait {

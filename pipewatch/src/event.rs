@@ -171,8 +171,6 @@ pub struct Sleep {
     pub call: Call,
     /// `task->nvcsw`, equal as long as the same sleep lasts.
     pub nvcsw: u64,
-    /// Where in the program, if known.
-    pub stack: Option<StackId>,
     /// When the thread's sleep before this one began, if that was in a read of
     /// the same socket: something came in between.
     pub previous: Option<Ktime>,

@@ -117,8 +117,6 @@ pub struct Reader {
     pub call: Call,
     /// Since when.
     pub since: Ktime,
-    /// Where in the program, if known.
-    pub stack: Option<StackId>,
 }
 
 impl Reader {
@@ -127,7 +125,7 @@ impl Reader {
         Act {
             time: self.since,
             actor: self.actor,
-            stack: self.stack,
+            stack: None,
         }
     }
 }

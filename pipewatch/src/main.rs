@@ -161,7 +161,7 @@ fn plan(options: &cli::Watch) -> Result<Plan> {
         exit_on_hang: options.exit_on_hang,
         record: options.record.clone(),
         backend: options.backend.backend.into(),
-        stacks: options.stacks == Stacks::Auto,
+        stacks: (options.stacks == Stacks::Auto).then_some(options.stack_wait),
         buffer: options.buffer,
         debug: options.verbose > 1,
     })

@@ -32,8 +32,8 @@ pub struct Plan {
     pub exit_on_hang: bool,
     /// How the host is to be seen.
     pub backend: Backend,
-    /// Record user stacks.
-    pub stacks: bool,
+    /// Record user stacks; a report waits this long for what they mean.
+    pub stacks: Option<Duration>,
     /// Size of the buffer for events, in bytes; a power of two, at least a page.
     pub buffer: u32,
     /// Also write what the engine is told to this file.
@@ -52,7 +52,7 @@ impl Default for Plan {
             duration: None,
             exit_on_hang: false,
             backend: Backend::Auto,
-            stacks: true,
+            stacks: Some(Duration::from_millis(300)),
             buffer: 1 << 22,
             record: None,
             debug: false,

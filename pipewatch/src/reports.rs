@@ -19,14 +19,13 @@ use crate::{
     trace_file::{Entry, Writer},
 };
 
-/// So long a report waits for its stacks.
-const PATIENCE: Duration = Duration::from_millis(300);
-
 /// Reports on their way.
 pub struct Reports {
     output: Output,
     recorder: Option<Writer>,
     desk: Option<Desk>,
+    /// So long a report waits for its stacks.
+    patience: Duration,
     waiting: VecDeque<Waiting>,
     /// The last question.
     ticket: Ticket,
@@ -40,9 +39,10 @@ struct Waiting {
 }
 
 impl Reports {
-    /// To these places. Without stacks, no process is looked into.
-    pub fn new(output: Output, recorder: Option<Writer>, stacks: bool) -> Self {
-        let desk = stacks.then(Desk::open).transpose();
+    /// To these places. A report waits for stacks that long; if they are not wanted,
+    /// no process is looked into.
+    pub fn new(output: Output, recorder: Option<Writer>, stacks: Option<Duration>) -> Self {
+        let desk = stacks.map(|_| Desk::open()).transpose();
         Self {
             output,
             recorder,
@@ -50,6 +50,7 @@ impl Reports {
                 say(format_args!("warning: reports are without stacks: {error}"));
                 None
             }),
+            patience: stacks.unwrap_or_default(),
             waiting: VecDeque::new(),
             ticket: 0,
         }
@@ -124,9 +125,14 @@ impl Reports {
     fn ask(&mut self, hang: &Hang, source: &Source) -> Option<(Ticket, Instant)> {
         let desk = self.desk.as_ref()?;
         self.ticket += 1;
-        let until = Instant::now() + PATIENCE;
-        let question =
-            Question::about(self.ticket, until.into_std(), hang, |act| source.stack(act));
+        let until = Instant::now() + self.patience;
+        let question = Question::about(
+            self.ticket,
+            until.into_std(),
+            hang,
+            |act| source.stack(act),
+            |tid| source.frame_pointer(tid),
+        );
         desk.ask(question).then_some((self.ticket, until))
     }
 

@@ -17,7 +17,7 @@ use crate::{
     ids::{Ktime, Pid, TableId, Tid},
     problem::Problem,
     procfs::Tables,
-    stack::Walked,
+    stack::{FramePointer, Walked},
 };
 
 /// Which way.
@@ -358,6 +358,14 @@ impl Source {
         match self {
             Self::Bpf(kernel) => kernel.stack(act.time, act.actor.tid, act.stack),
             Self::Procfs(_) => Walked::default(),
+        }
+    }
+
+    /// The frame pointer of a thread that slept when all were last looked at.
+    pub fn frame_pointer(&self, tid: Tid) -> Option<FramePointer> {
+        match self {
+            Self::Bpf(kernel) => kernel.frame_pointer(tid),
+            Self::Procfs(_) => None,
         }
     }
 }

@@ -45,6 +45,18 @@ pub struct Walked {
     pub python: Vec<PythonFrame>,
 }
 
+/// What a thread that sleeps had in the register for the address of its frame, which
+/// not all functions use for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FramePointer {
+    /// Whose.
+    pub tid: Tid,
+    /// `task->nvcsw`, equal as long as the same sleep lasts.
+    pub nvcsw: u64,
+    /// Address.
+    pub value: u64,
+}
+
 /// Something that was found out of the threads and processes of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -506,7 +506,6 @@ fn sleep() -> impl Strategy<Value = Sleep> {
         end,
         call: Call::Read,
         nvcsw,
-        stack: None,
         previous: None,
     })
 }

@@ -291,7 +291,6 @@ fn race_hang() -> Hang {
             fd: Fd(18),
             call: Call::Read,
             since: WAIT,
-            stack: Some(StackId(1)),
         },
         channel: Channel {
             id: PipeId {
@@ -353,7 +352,6 @@ fn fork() -> (Vec<Report>, Outside) {
             fd: Fd(3),
             call: Call::Readv,
             since: WAIT,
-            stack: None,
         },
         channel: Channel {
             id: PipeId {
@@ -422,7 +420,6 @@ fn waiting() -> (Vec<Report>, Outside) {
             fd: Fd(0),
             call: Call::Read,
             since: WAIT,
-            stack: None,
         },
         channel: Channel {
             created: None,
@@ -476,7 +473,6 @@ fn fifo() -> (Vec<Report>, Outside) {
             fd: Fd(5),
             call: Call::Read,
             since: WAIT,
-            stack: None,
         },
         channel: Channel {
             id: PipeId {

@@ -96,12 +96,9 @@ pub fn closed_range<C: EbpfContext>(_: &C, returned: i64) {
     }
     let mut record = record(KIND_CLOSE_RANGE);
     by_current(&mut record);
-    record.args = [
-        first & 0xffff_ffff,
-        last & 0xffff_ffff,
-        flags & 0xffff_ffff,
-        0,
-    ];
+    record.args[0] = first & 0xffff_ffff;
+    record.args[1] = last & 0xffff_ffff;
+    record.args[2] = flags & 0xffff_ffff;
     send(&record);
 }
 

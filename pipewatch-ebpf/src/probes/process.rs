@@ -58,6 +58,8 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
     }
     let mut record = record(KIND_EXEC);
     by_current(&mut record);
+    // Its name and its table may be others now.
+    let _ = SLEEPS.remove(record.task.tid);
     // The thread that called it has the id of the group leader now.
     let old: u32 = ctx.arg(1);
     if old != record.task.tid {

@@ -2,23 +2,26 @@
 
 use core::ptr::read_volatile;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{
         COUNTER_MAP_FULL, Channel, END_SOCKET, FLAG_EXECING, FLAG_EXITING, FLAG_KERNEL, KIND_SLEEP,
-        KIND_WAKE,
+        KIND_WAKE, Record,
     },
-    offsets::{TASK_NVCSW, TASK_PID, TASK_TGID, syscalls},
+    offsets::{
+        FDT_FD, FDT_MAX, FILE_INODE, FILES_FDT, INODE_INO, INODE_PIPE, PIPE_HEAD, TASK_FILES,
+        TASK_NVCSW, TASK_PID, TASK_TGID, syscalls,
+    },
 };
 
 use crate::{
-    emit::{count, record, send_urgent, stack},
+    emit::{count, record, send_urgent},
     file::{end_at, state_of},
-    kernel::{Ptr, load, syscall},
+    kernel::{Ptr, follow, load, probe, probe_at, syscall},
     maps::{ARMED, READS, SLEEPS},
     task::{
-        INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, about, by_current, current, flags, identity, state,
-        syscall_of, watched,
+        INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, flags,
+        identity, state, syscall_of, watched,
     },
 };
 
@@ -51,18 +54,27 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
         if !is_read(call.nr) {
             return 0;
         }
+        // __schedule has counted this switch already.
+        let nvcsw = load(prev, TASK_NVCSW);
+        let before = SLEEPS.get_ptr_mut(load::<u32>(prev, TASK_PID));
+        if let Some(sleep) = before {
+            if is_again(&*sleep, prev, &call) {
+                renew(sleep, nvcsw);
+                return 0;
+            }
+        }
         let mut record = record(KIND_SLEEP);
         about(&mut record, prev);
         let Some(end) = end_at(record.table, call.args[0] as u32) else {
             return 0;
         };
         record.end = end;
-        // __schedule has counted this switch already.
-        record.args[0] = load(prev, TASK_NVCSW);
+        record.args[0] = nvcsw;
         record.args[1] = call.nr;
+        record.args[3] = record.time;
         // A pipe counts what is written to it, a socket does not.
         if end.flags & END_SOCKET != 0 {
-            if let Some(before) = SLEEPS.get_ptr(record.task.tid) {
+            if let Some(before) = before {
                 // A value of the map, which is preallocated: never unmapped,
                 // and written only where this very thread goes to sleep.
                 if (*before).end.file == end.file {
@@ -70,12 +82,64 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
                 }
             }
         }
-        record.stack = stack(&ctx);
         if SLEEPS.insert(record.task.tid, record, 0).is_err() {
             count(COUNTER_MAP_FULL);
         }
     }
     0
+}
+
+/// Whether the sleep that begins is in the same read of the same pipe as the one
+/// before it: most are, of threads that sleep often.
+///
+/// # Safety
+///
+/// `task` must be known to the verifier as a `task_struct`.
+#[inline(always)]
+unsafe fn is_again(before: &Record, task: Ptr, call: &Syscall) -> bool {
+    let fd = before.end.fd;
+    // SAFETY: typed, as is what is loaded from it.
+    unsafe {
+        let files = follow(task, TASK_FILES);
+        if before.args[1] != call.nr
+            || fd != call.args[0] as u32
+            || before.table != files as u64
+            || before.end.flags & END_SOCKET != 0
+        {
+            return false;
+        }
+        let fdt = follow(files, FILES_FDT);
+        if fd >= load(fdt, FDT_MAX) {
+            return false;
+        }
+        let slot = load::<u64>(fdt, FDT_FD) + 8 * u64::from(fd);
+        let file: u64 = probe_at(slot as *const u64);
+        // What was closed may be in use again as another one, but for its number.
+        let inode = probe::<u64>(file as Ptr, FILE_INODE) as Ptr;
+        before.end.file == file
+            && before.end.inode == probe(inode, INODE_INO)
+            && before.end.pipe == probe(inode, INODE_PIPE)
+    }
+}
+
+/// Makes of a sleep the one that begins. User space may be copying it: the last word
+/// is written first and the first one last, so that they differ meanwhile.
+///
+/// # Safety
+///
+/// `sleep` must be a value of the map, and of the thread that goes to sleep.
+#[inline(always)]
+unsafe fn renew(sleep: *mut Record, nvcsw: u64) {
+    // SAFETY: a value of the map, which is preallocated: never unmapped, and written
+    // only where its thread goes to sleep.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        (&raw mut (*sleep).args[3]).write_volatile(now);
+        let head = probe((*sleep).end.pipe as Ptr, PIPE_HEAD);
+        (&raw mut (*sleep).end.head).write_volatile(head);
+        (&raw mut (*sleep).args[0]).write_volatile(nvcsw);
+        (&raw mut (*sleep).time).write_volatile(now);
+    }
 }
 
 /// `sched_waking(task)`, called by the waker: who ended an armed wait, and
@@ -160,6 +224,7 @@ fn report(sleeper: Ptr, pipe: u64, args: [u64; 4]) {
         }
     }
     record.end.pipe = pipe;
-    record.args = args;
+    let [writers, head, tail, nvcsw] = args;
+    record.args = [writers, head, tail, nvcsw, 0];
     send_urgent(&record);
 }

@@ -6,11 +6,12 @@ use pipewatch_ebpf::offsets::REGISTERS as COUNT;
 /// `arch/arm64/include/asm/syscall_wrapper.h`.
 pub const FUNCTION: &str = "__arm64_sys_";
 
-/// The registers of a system call as members of `pt_regs`: instruction, number,
-/// first four arguments. What is returned overwrites `regs[0]`, so `el0_svc_common`
+/// The registers of a system call as members of `pt_regs`: instruction, frame,
+/// number, first four arguments. What is returned overwrites `regs[0]`, so `el0_svc_common`
 /// has saved the first argument.
 pub const REGISTERS: [&str; COUNT] = [
     "pc",
+    "regs[29]",
     "syscallno",
     "orig_x0",
     "regs[1]",

@@ -6,9 +6,9 @@ use pipewatch_ebpf::offsets::REGISTERS as COUNT;
 /// `arch/x86/include/asm/syscall_wrapper.h`.
 pub const FUNCTION: &str = "__x64_sys_";
 
-/// The registers of a system call as members of `pt_regs`: instruction, number,
-/// first four arguments.
-pub const REGISTERS: [&str; COUNT] = ["ip", "orig_ax", "di", "si", "dx", "r10"];
+/// The registers of a system call as members of `pt_regs`: instruction, frame,
+/// number, first four arguments.
+pub const REGISTERS: [&str; COUNT] = ["ip", "bp", "orig_ax", "di", "si", "dx", "r10"];
 
 /// Whether a function returns its value in the first register of `pt_regs`; it
 /// is `ax` here.

@@ -39,7 +39,7 @@ use crate::{
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
     ids::{Ktime, Pid, StackId, TableId, Tid},
     problem::{Problem, chain},
-    stack::Walked,
+    stack::{FramePointer, Walked},
 };
 
 /// The compiled programs. Built from `pipewatch-ebpf` by `cargo xtask ebpf` and
@@ -103,6 +103,11 @@ impl From<Problem> for NotLoaded {
     }
 }
 
+/// A value of the map of sleeps.
+type SleepBytes = [u8; size_of::<Record>()];
+/// So many more copies are made of one that was being renewed.
+const COPIES: usize = 3;
+
 /// The loaded and attached programs. Dropping it removes all of them.
 pub struct Kernel {
     options: Options,
@@ -111,11 +116,13 @@ pub struct Kernel {
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     watched: HashMap<MapData, u32, u64>,
-    sleeps: HashMap<MapData, u32, [u8; size_of::<Record>()]>,
+    sleeps: HashMap<MapData, u32, SleepBytes>,
     armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
     counters: PerCpuArray<MapData, u64>,
     stacks: StackTraceMap<MapData>,
     python_stacks: PythonStacks,
+    /// Of the threads that slept when all were last looked at.
+    frame_pointers: Vec<FramePointer>,
 }
 
 impl Kernel {
@@ -181,6 +188,7 @@ impl Kernel {
             counters: map(&mut ebpf, "COUNTERS")?,
             stacks: map(&mut ebpf, "STACKS")?,
             python_stacks: PythonStacks::default(),
+            frame_pointers: Vec::new(),
             ebpf,
         };
         drop(btf);
@@ -269,12 +277,21 @@ impl Kernel {
     /// The latest sleep in a read of each watched thread; it may be over.
     pub fn sleeps(&self) -> Vec<(Actor, TableId, Sleep)> {
         // An entry may vanish while the map is walked.
-        let records = self.sleeps.iter().flatten();
-        let record = |(_, bytes): (u32, [u8; size_of::<Record>()])| decode::record(&bytes).ok();
-        records
-            .filter_map(record)
-            .filter_map(|r| decode::sleep(&r, CALLS).ok())
+        let tids = self.sleeps.iter().flatten();
+        tids.filter_map(|(tid, bytes)| self.sleep(tid, &bytes))
             .collect()
+    }
+
+    /// A sleep, as it was copied, or as it is after that.
+    fn sleep(&self, tid: u32, bytes: &SleepBytes) -> Option<(Actor, TableId, Sleep)> {
+        let sleep = |bytes: &SleepBytes| decode::sleep(&decode::record(bytes)?, CALLS);
+        let mut found = sleep(bytes);
+        for _ in 0..COPIES {
+            if found == Err(decode::Unreadable::Torn) {
+                found = sleep(&self.sleeps.get(&tid, 0).ok()?);
+            }
+        }
+        found.ok()
     }
 
     /// Asks to be told, once, when the thread is woken.
@@ -327,6 +344,12 @@ impl Kernel {
         }
     }
 
+    /// The frame pointer of a thread that slept when all were last looked at.
+    pub fn frame_pointer(&self, tid: Tid) -> Option<FramePointer> {
+        let mut known = self.frame_pointers.iter();
+        known.find(|known| known.tid == tid).copied()
+    }
+
     /// Every user thread of the host.
     ///
     /// # Errors
@@ -334,6 +357,9 @@ impl Kernel {
     /// The kernel refuses to run the iterator.
     pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
         let records = self.iterate("iter_tasks")?;
+        self.frame_pointers.clear();
+        self.frame_pointers
+            .extend(records.iter().filter_map(decode::frame_pointer));
         Ok(records
             .iter()
             .filter_map(|record| decode::task_row(record, CALLS).ok())

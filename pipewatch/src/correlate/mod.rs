@@ -110,7 +110,6 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         fd: wait.sleep.end.fd,
         call: wait.sleep.call,
         since: wait.sleep.since,
-        stack: wait.sleep.stack,
     };
     let maker = created.map(|created| created.act.actor.process);
     let race = found.iter().all(|(_, role)| is_race(*role, pipe));

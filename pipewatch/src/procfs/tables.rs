@@ -402,11 +402,10 @@ impl Tables {
         let (call, end) = match place {
             Place::Nowhere => return Some(row),
             Place::SomePipe => (Some(Call::Read), self.only_read_end(actor.tid)),
-            Place::Call([number, arg0, arg1]) => {
-                let args = [nvcsw, number, arg0, arg1];
-                row.waits_for = CALLS.waits_for(args);
+            Place::Call(called @ [number, arg0, _]) => {
+                row.waits_for = CALLS.waits_for(called);
                 let since = self.since(actor.tid, nvcsw, now);
-                row.multiplexed = CALLS.multiplexed(args, since).filter(is_set);
+                row.multiplexed = CALLS.multiplexed(called, since).filter(is_set);
                 let fd = u32::try_from(arg0).map(Fd).ok();
                 let call = CALLS.call(number);
                 let end = fd.filter(|_| call.is_some());
@@ -425,7 +424,6 @@ impl Tables {
                 end: self.identities.of_one(table, end),
                 call,
                 nvcsw,
-                stack: None,
                 previous: None,
             });
         }
@@ -549,7 +547,7 @@ fn is_of_interest(tid: Tid) -> bool {
         Place::SomePipe => true,
         Place::Nowhere => false,
         Place::Call([number, arg0, arg1]) => {
-            let set = CALLS.multiplexed([0, number, arg0, arg1], Ktime(0));
+            let set = CALLS.multiplexed([number, arg0, arg1], Ktime(0));
             CALLS.call(number).is_some() || set.as_ref().is_some_and(is_set)
         }
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     finding::Act,
     ids::{ProcKey, Tid},
-    stack::{Frame, Sight},
+    stack::{Frame, FramePointer, Sight},
 };
 
 /// A process, as far as it shows itself.
@@ -35,6 +35,7 @@ pub(super) struct Look<'a, Tell> {
     /// Children that have run no other program, by who forked them: in their memory
     /// is all that was in its.
     heirs: BTreeMap<ProcKey, ProcKey>,
+    frame_pointers: Vec<FramePointer>,
     tell: Tell,
 }
 
@@ -46,6 +47,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
             processes: BTreeMap::new(),
             symbolizer: Symbolizer::new(),
             heirs: BTreeMap::new(),
+            frame_pointers: Vec::new(),
             tell,
         }
     }
@@ -53,6 +55,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     /// Looks for what is quickly found, then for more of the same.
     pub(super) fn all(&mut self, question: &Question) {
         let forked = question.holders.iter().filter(|holding| holding.forked);
+        self.frame_pointers.clone_from(&question.frame_pointers);
         self.heirs = forked
             .filter_map(|holding| Some((holding.via.as_ref()?.act.actor.process, holding.process)))
             .collect();
@@ -65,17 +68,9 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     }
 
     fn at(&mut self, question: &Question, depth: Depth) {
-        let reader = question.reader.act.actor;
-        let mut waits = self.now(
-            reader.process,
-            reader.tid,
-            &question.reader.walked.native,
-            depth,
-        );
-        if waits.is_empty() {
-            waits = self.recorded(&question.reader, depth);
-        }
-        self.tell_act(&question.reader.act, waits.clone());
+        let reader = question.reader.actor;
+        let waits = self.now(reader.process, reader.tid, depth);
+        self.tell_act(&question.reader, waits.clone());
         for holding in &question.holders {
             let executes = if holding.process == reader.process {
                 waits.clone()
@@ -168,16 +163,18 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     fn executes(&mut self, key: ProcKey, depth: Depth) -> Vec<Frame> {
         let threads = self.seen(key).process.as_ref().map(Process::threads);
         let first = threads.and_then(|threads| threads.into_iter().min());
-        first.map_or_else(Vec::new, |tid| self.now(key, tid, &[], depth))
+        first.map_or_else(Vec::new, |tid| self.now(key, tid, depth))
     }
 
     /// Where a thread is.
-    fn now(&mut self, key: ProcKey, tid: Tid, walked: &[u64], depth: Depth) -> Vec<Frame> {
+    fn now(&mut self, key: ProcKey, tid: Tid, depth: Depth) -> Vec<Frame> {
+        let mut pointers = self.frame_pointers.iter();
+        let pointer = pointers.find(|it| it.tid == tid).copied();
         let seen = self.seen(key);
         let python = seen.python.iter().find(|thread| thread.tid == tid);
         let python = python.cloned();
         if let (None, Some(process)) = (seen.native.get(&tid), &seen.process) {
-            let native = native(process, tid, python.as_ref(), walked);
+            let native = native(process, tid, python.as_ref(), pointer);
             seen.native.insert(tid, native);
         }
         let native = seen.native.get(&tid).cloned().unwrap_or_default();
@@ -202,7 +199,7 @@ fn native(
     process: &Process,
     tid: Tid,
     python: Option<&python::Thread>,
-    walked: &[u64],
+    pointer: Option<FramePointer>,
 ) -> Addresses {
     let Some(sleep) = process.sleep(tid) else {
         return Addresses::default();
@@ -210,7 +207,9 @@ fn native(
     if python.is_some_and(|thread| thread.sleep.as_ref() != Some(&sleep)) {
         return Addresses::default();
     }
-    let native = unwind::unwind(process, &sleep, walked);
+    // Of another sleep it would lead to frames that are not there.
+    let pointer = pointer.filter(|it| it.nvcsw == sleep.nvcsw);
+    let native = unwind::unwind(process, &sleep, pointer.map(|it| it.value));
     if process.sleep(tid) == Some(sleep) {
         native
     } else {

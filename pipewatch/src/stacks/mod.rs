@@ -30,7 +30,7 @@ use self::{known::Known, look::Look};
 use crate::{
     finding::{Act, Hang, Holder, ViaKind},
     ids::{Ktime, ProcKey, Tid},
-    stack::{Sight, Walked},
+    stack::{FramePointer, Sight, Walked},
 };
 
 /// Number of a question.
@@ -43,10 +43,12 @@ pub struct Question {
     pub ticket: Ticket,
     /// When nobody waits for the answer any more.
     until: Instant,
-    reader: Recorded,
+    reader: Act,
     holders: Vec<Holding>,
     /// The reader's and the holders' acts are not among them.
     acts: Vec<Recorded>,
+    /// Of the reader and of the holders' first threads, as far as they sleep.
+    frame_pointers: Vec<FramePointer>,
 }
 
 /// Something a thread did, and what the kernel side found on its stack then.
@@ -74,13 +76,14 @@ pub enum Answer {
 }
 
 impl Question {
-    /// What a report of this hang should tell that goes out then; `walked` has what
-    /// the kernel side found.
+    /// What a report of this hang should tell that goes out then; `walked` and
+    /// `frame_pointer` have what the kernel side found.
     pub fn about(
         ticket: Ticket,
         until: Instant,
         hang: &Hang,
         walked: impl Fn(&Act) -> Walked,
+        frame_pointer: impl Fn(Tid) -> Option<FramePointer>,
     ) -> Self {
         let recorded = |act: Act| Recorded {
             act,
@@ -102,12 +105,16 @@ impl Question {
                 acts.push(recorded(act));
             }
         }
+        let reader = hang.reader.act();
+        let first_threads = hang.holders.iter().map(|it| Tid(it.process.pid.0));
+        let asleep = first_threads.chain([reader.actor.tid]);
         Self {
             ticket,
             until,
-            reader: recorded(hang.reader.act()),
+            reader,
             holders: holders.collect(),
             acts,
+            frame_pointers: asleep.filter_map(frame_pointer).collect(),
         }
     }
 }

@@ -173,8 +173,8 @@ impl Process {
 
     /// Where a thread sleeps. `None` if it runs, has ended, or it is not told.
     pub(super) fn sleep(&self, tid: Tid) -> Option<Sleep> {
-        let path = format!("/proc/{}/task/{tid}/syscall", self.pid);
-        sleep(text(&path)?)
+        let of_thread = |file| text(&format!("/proc/{}/task/{tid}/{file}", self.pid));
+        sleep(of_thread("syscall")?, switches(&of_thread("status")?)?)
     }
 }
 
@@ -192,10 +192,19 @@ pub(super) struct Sleep {
     line: String,
     pub(super) stack_pointer: u64,
     pub(super) address: u64,
+    /// `task->nvcsw`, equal as long as the same sleep lasts.
+    pub(super) nvcsw: u64,
+}
+
+/// How often a thread has gone to sleep, in `status`.
+fn switches(status: &str) -> Option<u64> {
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    count.trim().parse().ok()
 }
 
 /// `CALL ARGUMENTS SP PC`, or `-1 SP PC` outside a call, or `running`.
-fn sleep(line: String) -> Option<Sleep> {
+fn sleep(line: String, nvcsw: u64) -> Option<Sleep> {
     let mut words = line.trim_end().rsplit(' ');
     let hex = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
     let address = hex(words.next()?)?;
@@ -204,6 +213,7 @@ fn sleep(line: String) -> Option<Sleep> {
         line,
         stack_pointer,
         address,
+        nvcsw,
     })
 }
 
@@ -254,12 +264,19 @@ mod tests {
 
     #[test]
     fn where_a_thread_sleeps() {
-        let of = |line: &str| sleep(line.to_owned()).map(|it| (it.stack_pointer, it.address));
+        let of = |line: &str| sleep(line.to_owned(), 7).map(|it| (it.stack_pointer, it.address));
         let read = "0 0x3 0x7ff 0xa 0x0 0x0 0x0 0x7ffd10 0x7f02\n";
         assert_eq!(of(read), Some((0x7f_fd10, 0x7f02)));
         assert_eq!(of("-1 0x7ffd10 0x7f02\n"), Some((0x7f_fd10, 0x7f02)));
         assert_eq!(of("running\n"), None);
         assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn how_often_a_thread_has_slept() {
+        let status = "Name:\ta\nvoluntary_ctxt_switches:\t42\nnonvoluntary_ctxt_switches:\t7\n";
+        assert_eq!(switches(status), Some(42));
+        assert_eq!(switches("Name:\ta\n"), None);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The native stack of a sleeping thread, by what its files tell of their
 //! frames (`.eh_frame`), so that programs without frame pointers are no secret.
 //!
-//! Without stopping a thread only two of its registers are known, those that
-//! `/proc/PID/task/TID/syscall` shows. That is enough as long as frames are found
-//! from the stack pointer. A function that finds its frame from the frame pointer
-//! needs that too; it is learned from a caller's saved copy, or from where the
-//! kernel, which follows frame pointers, has found return addresses.
+//! Without stopping a thread only a few of its registers are known: the two that
+//! `/proc/PID/task/TID/syscall` shows, which are enough as long as frames are found
+//! from the stack pointer, and the frame pointer, which the kernel side reads where
+//! the kernel has saved it.
 
 use std::ops::Range;
 
@@ -39,16 +38,15 @@ pub(super) struct Addresses {
     pub(super) complete: bool,
 }
 
-/// The stack of a thread that sleeps. `walked` is what the kernel found of it by
-/// frame pointers.
-pub(super) fn unwind(process: &Process, sleep: &Sleep, walked: &[u64]) -> Addresses {
+/// The stack of a thread that sleeps, with that frame pointer if it is known.
+pub(super) fn unwind(process: &Process, sleep: &Sleep, frame_pointer: Option<u64>) -> Addresses {
     let Some(stack) = Stack::of(process, sleep) else {
         return Addresses::default();
     };
     let mut unwinder = Unwinder::<Vec<u8>>::new();
     let mut cache = Cache::<_>::new();
     let mut modules: Vec<Range<u64>> = Vec::new();
-    let mut registers = registers(sleep, stack.frame_pointer(walked).unwrap_or(UNKNOWN));
+    let mut registers = registers(sleep, frame_pointer.unwrap_or(UNKNOWN));
     let mut at = FrameAddress::from_instruction_pointer(sleep.address);
     let mut found = Addresses::default();
     while found.frames.len() < FRAMES {
@@ -113,26 +111,6 @@ impl Stack {
         let start = usize::try_from(address.checked_sub(self.from)?).ok()?;
         let bytes = self.bytes.get(start..start.checked_add(8)?)?;
         Some(u64::from_ne_bytes(bytes.try_into().ok()?))
-    }
-
-    /// The frame pointer of a thread, if what the kernel found by it shows where
-    /// on the stack it must point: at the caller's frame pointer, with the return
-    /// address that the kernel found above it.
-    fn frame_pointer(&self, walked: &[u64]) -> Option<u64> {
-        let callers = walked.get(1..)?;
-        let last = callers.len().checked_sub(1)?;
-        let slots = (self.from..).step_by(8).take(self.bytes.len() / 8);
-        let leads_to_all = |start: u64| {
-            let mut frame = start;
-            callers.iter().enumerate().all(|(index, &caller)| {
-                let returns = frame.checked_add(8).and_then(|above| self.word(above));
-                let up = self.word(frame);
-                let goes_on = index == last || up.is_some_and(|up| up > frame);
-                frame = up.unwrap_or(0);
-                returns == Some(caller) && goes_on
-            })
-        };
-        slots.into_iter().find(|&slot| leads_to_all(slot))
     }
 }
 
@@ -204,30 +182,4 @@ fn of_file<'data, R: object::ReadRef<'data>>(
         ..ExplicitModuleSectionInfo::default()
     };
     Some((base, sections))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A stack at 0x1000 of these words.
-    fn stack(words: &[u64]) -> Stack {
-        let bytes = words.iter().flat_map(|word| word.to_ne_bytes());
-        Stack {
-            from: 0x1000,
-            bytes: bytes.collect(),
-        }
-    }
-
-    #[test]
-    fn the_frame_pointer_is_where_it_leads_to_what_the_kernel_found() {
-        // 0x1010 and 0x1028 look alike, only the former leads on to 0xbb.
-        let stack = stack(&[0, 0xaa, 0x1030, 0xaa, 7, 0x1038, 0x1040, 0xbb, 0, 0xcc]);
-        assert_eq!(stack.frame_pointer(&[1, 0xaa, 0xbb]), Some(0x1010));
-        assert_eq!(stack.frame_pointer(&[1, 0xaa, 0xbb, 0xcc]), Some(0x1010));
-        assert_eq!(stack.frame_pointer(&[1, 0xcc]), Some(0x1040));
-        assert_eq!(stack.frame_pointer(&[1, 0xaa, 0xcc]), None);
-        assert_eq!(stack.frame_pointer(&[1]), None);
-        assert_eq!(stack.frame_pointer(&[]), None);
-    }
 }

@@ -345,7 +345,6 @@ impl Kernel {
             end: self.end(thread.table, read.fd)?.by_channel().next()?,
             call: read.call,
             nvcsw: thread.nvcsw,
-            stack: None,
             previous: None,
         })
     }
