@@ -36,7 +36,15 @@ const RCV_SHUTDOWN: u8 = 1;
 #[inline(always)]
 pub fn end_at(files: u64, fd: u32) -> Option<End> {
     let file = file_at(files, fd)?;
-    end_of(file, fdt_of(files), fd)
+    end_of(file, fd, || cloexec(fdt_of(files), fd))
+}
+
+/// [`END_CLOEXEC`] if descriptor `fd` of the table `fdt` closes on exec.
+#[inline(always)]
+pub fn cloexec(fdt: Ptr, fd: u32) -> u16 {
+    let word = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
+    const { assert!(END_CLOEXEC == 1) };
+    (probe_at::<u64>(word as *const u64) >> (fd % 64)) as u16 & 1
 }
 
 /// The `struct file` that descriptor `fd` of the table `files` refers to.
@@ -51,10 +59,10 @@ pub fn file_at(files: u64, fd: u32) -> Option<u64> {
     (file != 0).then_some(file)
 }
 
-/// The end behind `file`, which descriptor `fd` of the table `fdt` refers to,
-/// if it is a pipe, a FIFO or one end of a pair of sockets.
+/// The end behind `file`, which descriptor `fd` refers to, if it is a pipe, a FIFO or
+/// one end of a pair of sockets; `cloexec` as [`cloexec`] tells.
 #[inline(always)]
-pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
+pub fn end_of(file: u64, fd: u32, cloexec: impl FnOnce() -> u16) -> Option<End> {
     let inode: u64 = probe(file as Ptr, FILE_INODE);
     let inode = inode as Ptr;
     let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
@@ -67,9 +75,6 @@ pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
         S_IFSOCK if probe::<u64>(superblock, SB_MAGIC) == SOCKFS_MAGIC => paired(file)?,
         _ => return None,
     };
-    let cloexec = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
-    let cloexec = (probe_at::<u64>(cloexec as *const u64) >> (fd % 64)) as u16 & 1;
-    const { assert!(END_CLOEXEC == 1) };
     Some(End {
         file,
         pipe,
@@ -78,7 +83,7 @@ pub fn end_of(file: u64, fdt: Ptr, fd: u32) -> Option<End> {
         head,
         fd,
         mode: probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
-        flags: flags | cloexec,
+        flags: flags | cloexec(),
     })
 }
 

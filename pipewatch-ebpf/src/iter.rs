@@ -11,19 +11,18 @@ use pipewatch_ebpf::{
     },
     offsets::{
         ABSENT, CONTEXT_TASK, FILE_INODE, INODE_MODE, PIPE_RD_WAIT, REQUEST_CONTEXT, REQUEST_FILE,
-        REQUEST_TASK, TASK_ARRIVAL, TASK_FLAGS, TASK_LEADER, TASK_NVCSW, TASK_PARENT, WAIT_ENTRY,
-        WAIT_PRIVATE,
+        REQUEST_TASK, TASK_ARRIVAL, TASK_FLAGS, TASK_LEADER, TASK_NVCSW, TASK_PARENT, TASK_TGID,
+        WAIT_ENTRY, WAIT_PRIVATE,
     },
 };
 
 use crate::{
     emit::record,
-    file::{S_IFIFO, S_IFMT, S_IFSOCK, end_at, end_of, state_of},
+    file::{S_IFIFO, S_IFMT, S_IFSOCK, cloexec, end_at, end_of, state_of},
     kernel::{Ptr, follow, load, offset, probe, probe_at},
-    probes::is_read,
     task::{
-        INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, about, fdt_of, flags, identity, state,
-        syscall_of,
+        INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, Syscall, about, fdt_of, flags, identity,
+        state, syscall_of, watched,
     },
 };
 
@@ -69,7 +68,7 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
         let fd: u32 = core::ptr::read_volatile(ctx.add(16).cast());
         let mut record = record(KIND_ROW_END);
         about(&mut record, task);
-        let Some(end) = end_of(file as u64, fdt_of(record.table), fd) else {
+        let Some(end) = end_of(file as u64, fd, || cloexec(fdt_of(record.table), fd)) else {
             return 0;
         };
         record.end = end;
@@ -148,12 +147,45 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         if task.is_null() || flags(task) & PF_KTHREAD != 0 {
             return 0;
         }
+        tell(ctx, task, &syscall_of(task));
+    }
+    0
+}
+
+/// Of these the watched ones that sleep in a call that waits for several descriptors:
+/// this is asked for often, and many others cost user space much.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn iter_pollers(ctx: Ptr) -> i32 {
+    // SAFETY: context { meta, task }, typed by the iterator.
+    unsafe {
+        let task = slot::<1>(ctx);
+        if task.is_null() || flags(task) & PF_KTHREAD != 0 || state(task) & INTERRUPTIBLE == 0 {
+            return 0;
+        }
+        let call = syscall_of(task);
+        if call.is_poll() && watched(load(task, TASK_TGID)) {
+            tell(ctx, task, &call);
+        }
+    }
+    0
+}
+
+/// Writes the row of a thread that is in this call.
+///
+/// # Safety
+///
+/// `ctx` must be an iterator's context, and `task` known to the verifier as a
+/// `task_struct`.
+#[inline(always)]
+unsafe fn tell(ctx: Ptr, task: Ptr, call: &Syscall) {
+    // SAFETY: typed, as is what is loaded from it.
+    unsafe {
         let mut record = record(KIND_ROW_TASK);
         about(&mut record, task);
         let parent = follow(task, TASK_PARENT);
         record.peer = identity(parent);
         record.time = load(task, TASK_ARRIVAL);
-        let call = syscall_of(task);
         let [first, second, ..] = call.args;
         record.args = [load(task, TASK_NVCSW), call.nr, first, second, call.frame];
         let state = state(task);
@@ -162,7 +194,7 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         }
         if state & INTERRUPTIBLE != 0 {
             record.flags |= FLAG_SLEEPING;
-            if is_read(call.nr) {
+            if call.is_read() {
                 if let Some(end) = end_at(record.table, call.args[0] as u32) {
                     record.end = end;
                     record.flags |= FLAG_IN_READ;
@@ -171,5 +203,4 @@ pub extern "C" fn iter_tasks(ctx: Ptr) -> i32 {
         }
         write(ctx, &record);
     }
-    0
 }

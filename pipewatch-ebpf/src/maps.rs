@@ -63,9 +63,13 @@ const fn unique<const N: usize>(tag: u32) -> [u32; N] {
 #[unsafe(no_mangle)]
 pub static OFFSETS: [u32; COUNT] = unique(0xdead_0000);
 
-/// The set of calls that read, by `offsets::syscalls`.
+/// The set of calls that sleep in a read of their first argument.
 #[unsafe(no_mangle)]
-pub static READS: [u32; syscalls::READ_WORDS] = unique(0xdead_3000);
+pub static READS: [u32; syscalls::SET_WORDS] = unique(0xdead_3000);
+
+/// The set of calls that wait for several descriptors.
+#[unsafe(no_mangle)]
+pub static POLLS: [u32; syscalls::SET_WORDS] = unique(0xdead_4000);
 
 /// Numbers of `offsets::syscalls`.
 #[unsafe(no_mangle)]

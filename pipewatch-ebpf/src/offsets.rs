@@ -126,10 +126,10 @@ pub const COUNT: usize = FIELDS.len() + REGISTERS;
 
 /// System calls that the programs tell apart.
 pub mod syscalls {
-    /// Words of the set of those that sleep in a read of their first argument: a
-    /// bit for each number. A set, since a comparison with each of them would be
-    /// as many ways through the program, which the verifier of 6.1 follows apart.
-    pub const READ_WORDS: usize = 16;
+    /// Words of a set of them: a bit for each number. A set, since a comparison with
+    /// each member would be as many ways through the program, which the verifier of
+    /// 6.1 follows apart.
+    pub const SET_WORDS: usize = 16;
     /// Index of `execve` in the array of numbers.
     pub const EXECVE: usize = 0;
     /// Index of `execveat`.

@@ -1,6 +1,6 @@
 //! Tasks: who they are, whether they are watched, which system call they are in.
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr::read_volatile};
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
@@ -13,14 +13,14 @@ use pipewatch_ebpf::{
     offsets::{
         FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_FRAME, REGS_IP, REGS_NR,
         TASK_COMM, TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START,
-        TASK_STATE, TASK_TGID,
+        TASK_STATE, TASK_TGID, syscalls::SET_WORDS,
     },
 };
 
 use crate::{
     emit::{count, words_to_comm},
     kernel::{Ptr, follow, load, probe},
-    maps::{WATCHED, setting},
+    maps::{POLLS, READS, WATCHED, setting},
 };
 
 /// `PF_EXITING` of `include/linux/sched.h`.
@@ -180,6 +180,31 @@ pub struct Syscall {
     pub args: [u64; 4],
     /// Frame pointer of the function that called.
     pub frame: u64,
+}
+
+impl Syscall {
+    /// Whether it can sleep in a read of its first argument.
+    #[inline(always)]
+    pub fn is_read(&self) -> bool {
+        is_in(&raw const READS, self.nr)
+    }
+
+    /// Whether it waits for several descriptors.
+    #[inline(always)]
+    pub fn is_poll(&self) -> bool {
+        is_in(&raw const POLLS, self.nr)
+    }
+}
+
+/// Whether `nr` is in a set, one of the static ones.
+#[inline(always)]
+fn is_in(set: *const [u32; SET_WORDS], nr: u64) -> bool {
+    // Cut to the array before it is read and compared after that: the verifier of
+    // 5.10 does not take a comparison of the number for a bound of the index.
+    let (word, bit) = ((nr / 32) as usize % SET_WORDS, nr % 32);
+    // SAFETY: below the array's length.
+    let bits = unsafe { read_volatile(set.cast::<u32>().add(word)) };
+    (bits >> bit) & 1 == 1 && nr < 32 * SET_WORDS as u64
 }
 
 /// The system call a task is in, from the registers saved at kernel entry.

@@ -219,7 +219,7 @@ impl Source {
     /// The host cannot be seen any more.
     pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
         match self {
-            Self::Bpf(kernel) => kernel.tasks(),
+            Self::Bpf(kernel) => kernel.pollers(),
             Self::Procfs(looking) => Ok(looking.sleepers.clone()),
         }
     }

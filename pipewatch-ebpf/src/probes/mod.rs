@@ -5,5 +5,3 @@ mod fd;
 mod process;
 mod read;
 mod walk;
-
-pub use read::is_read;

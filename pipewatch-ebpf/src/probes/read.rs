@@ -1,7 +1,5 @@
 //! Reads that sleep: when they begin, when they end.
 
-use core::ptr::read_volatile;
-
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use pipewatch_ebpf::{
     abi::{
@@ -18,23 +16,12 @@ use crate::{
     emit::{count, record, send_urgent},
     file::{end_at, state_of},
     kernel::{Ptr, follow, load, probe, probe_at, syscall},
-    maps::{ARMED, READS, SLEEPS},
+    maps::{ARMED, SLEEPS},
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, flags,
         identity, state, syscall_of, watched,
     },
 };
-
-/// Whether `nr` is a call that can sleep in a read of its first argument.
-#[inline(always)]
-pub fn is_read(nr: u64) -> bool {
-    // Cut to the array before it is read and compared after that: the verifier of
-    // 5.10 does not take a comparison of the number for a bound of the index.
-    let (word, bit) = ((nr / 32) as usize % READS.len(), nr % 32);
-    // SAFETY: below the array's length.
-    let bits = unsafe { read_volatile((&raw const READS).cast::<u32>().add(word)) };
-    (bits >> bit) & 1 == 1 && nr < 32 * READS.len() as u64
-}
 
 /// `sched_switch(preempt, prev, next, …)`: `prev` leaves the CPU. A read that
 /// does not sleep never comes here, and a sleep costs user space nothing: the
@@ -51,7 +38,7 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         let call = syscall_of(prev);
-        if !is_read(call.nr) {
+        if !call.is_read() {
             return 0;
         }
         // __schedule has counted this switch already.

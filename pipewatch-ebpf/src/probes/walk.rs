@@ -7,8 +7,8 @@
 //! came with 5.17). A global function takes numbers only, up to five.
 
 use pipewatch_ebpf::{
-    abi::{KIND_ENTRY, KIND_TABLE, Record},
-    offsets::{FDT_FD, FDT_MAX, FDT_OPEN},
+    abi::{END_CLOEXEC, KIND_ENTRY, KIND_TABLE, Record},
+    offsets::{FDT_CLOEXEC, FDT_FD, FDT_MAX, FDT_OPEN},
 };
 
 use crate::{
@@ -67,26 +67,29 @@ extern "C" fn walk_part(table: u64, time: u64, fdt: u64, first: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn walk_word(table: u64, time: u64, fdt: u64, word: u32) -> u32 {
-    let bitmap: u64 = probe(fdt as Ptr, FDT_OPEN);
-    let mut left: u64 = probe_at((bitmap + 8 * u64::from(word)) as *const u64);
+    let at = |bitmap: u64| probe_at::<u64>((bitmap + 8 * u64::from(word)) as *const u64);
+    let mut left = at(probe(fdt as Ptr, FDT_OPEN));
+    let mut cloexec = at(probe(fdt as Ptr, FDT_CLOEXEC));
+    let slots: u64 = probe(fdt as Ptr, FDT_FD);
     let mut bit = 0;
     while bit < BITS && left != 0 {
         if left & 1 == 1 {
-            walk_fd(table, time, fdt, BITS * word + bit);
+            walk_fd(table, time, slots, BITS * word + bit, cloexec & 1);
         }
         left >>= 1;
+        cloexec >>= 1;
         bit += 1;
     }
     0
 }
 
-/// Reports a descriptor if it refers to a pipe end.
+/// Reports a descriptor if it refers to a pipe end. Of its table is told what its word
+/// of the bitmap has in common.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn walk_fd(table: u64, time: u64, fdt: u64, fd: u32) -> u32 {
-    let slots: u64 = probe(fdt as Ptr, FDT_FD);
+extern "C" fn walk_fd(table: u64, time: u64, slots: u64, fd: u32, cloexec: u64) -> u32 {
     let file: u64 = probe_at((slots + 8 * u64::from(fd)) as *const u64);
-    if let Some(end) = end_of(file, fdt as Ptr, fd) {
+    if let Some(end) = end_of(file, fd, || cloexec as u16 & END_CLOEXEC) {
         send_in_place(|| {
             let mut record = record_of(time, KIND_ENTRY);
             by_current(&mut record);

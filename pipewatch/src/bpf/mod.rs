@@ -22,7 +22,7 @@ use aya::{
 };
 use pipewatch_ebpf::{
     abi::{self, Record},
-    offsets::syscalls::READ_WORDS,
+    offsets::syscalls::SET_WORDS,
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -153,6 +153,13 @@ impl Kernel {
             libc::SYS_splice,
             libc::SYS_tee,
         ]);
+        let polls = [
+            arch::POLL,
+            arch::SELECT,
+            arch::EPOLL,
+            &[libc::SYS_io_uring_enter],
+        ]
+        .concat();
         let calls = [libc::SYS_execve, libc::SYS_execveat].map(|number| number as u32);
         let flag = u32::from;
         let mut ebpf = loader
@@ -161,6 +168,7 @@ impl Kernel {
             .override_global("TYPED_TASKS", &flag(layout.typed_tasks), true)
             .override_global("STACK_REGS", &layout.stack_regs, true)
             .override_global("READS", &reads, true)
+            .override_global("POLLS", &set(&polls), true)
             .override_global("SYSCALLS", &calls, true)
             .override_global("WATCH_ALL", &flag(options.all), true)
             .override_global("SELF_TGID", &options.own.0, true)
@@ -366,6 +374,19 @@ impl Kernel {
             .collect())
     }
 
+    /// Every watched thread that sleeps in a call that waits for several descriptors.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to run the iterator.
+    pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
+        let records = self.iterate("iter_pollers")?;
+        Ok(records
+            .iter()
+            .filter_map(|record| decode::task_row(record, CALLS).ok())
+            .collect())
+    }
+
     /// Every descriptor of the host that refers to a pipe or FIFO.
     ///
     /// # Errors
@@ -397,8 +418,8 @@ impl Kernel {
 }
 
 /// The set of some system calls, as the programs read it.
-fn set(calls: &[libc::c_long]) -> [u32; READ_WORDS] {
-    let mut words = [0; READ_WORDS];
+fn set(calls: &[libc::c_long]) -> [u32; SET_WORDS] {
+    let mut words = [0; SET_WORDS];
     for &call in calls {
         words[call as usize / 32] |= 1 << (call % 32);
     }

@@ -192,6 +192,13 @@ pub const PROGRAMS: &[Program] = &[
     .given(&[META, TASK])
     .since((5, 8)),
     program(
+        "iter_pollers",
+        Hook::Iterator("task"),
+        "who waits for several descriptors now",
+    )
+    .given(&[META, TASK])
+    .since((5, 8)),
+    program(
         "iter_ends",
         Hook::Iterator("task_file"),
         "who holds which pipe end now",

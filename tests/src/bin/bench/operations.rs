@@ -16,6 +16,7 @@ use super::table::{head, median, row};
 const ROUNDS: usize = 9;
 /// How much less is done where each system call is many times slower.
 const SLOWER: u32 = 50;
+const SETTLING: Duration = Duration::from_secs(1);
 /// Calls and events that pipewatch follows too.
 const BPFTRACE: &str = "\
     tracepoint:syscalls:sys_enter_pipe2, tracepoint:syscalls:sys_exit_pipe2, \
@@ -119,6 +120,8 @@ pub fn measure() -> io::Result<()> {
     for _ in 0..ROUNDS {
         for ((attached, _), samples) in SETUPS.iter().zip(&mut samples) {
             let tool = attached.start(&other)?;
+            // The kernel goes on for a while to free what the one before had.
+            thread::sleep(SETTLING);
             pin(true);
             for ((_, times, run), samples) in OPERATIONS.iter().zip(samples) {
                 let times = if *attached == Attached::Strace {
