@@ -15,6 +15,7 @@ pub struct Evidence<'a> {
     tasks: BTreeMap<Tid, &'a TaskRow>,
     threads: BTreeMap<ProcKey, Vec<&'a TaskRow>>,
     parents: Parents,
+    children: BTreeMap<Pid, Vec<ProcKey>>,
     own: Pid,
     /// When events were last known to be missing.
     pub lost: Option<Ktime>,
@@ -32,6 +33,13 @@ impl<'a> Evidence<'a> {
         for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
             threads.entry(row.actor.process).or_default().push(row);
         }
+        let parents = Parents::of(&snapshot.tasks);
+        let mut children: BTreeMap<Pid, Vec<ProcKey>> = BTreeMap::new();
+        for process in threads.keys() {
+            if let Some(parent) = parents.of_process(process.pid) {
+                children.entry(parent).or_default().push(*process);
+            }
+        }
         Self {
             ends,
             tasks: snapshot
@@ -40,7 +48,8 @@ impl<'a> Evidence<'a> {
                 .map(|row| (row.actor.tid, row))
                 .collect(),
             threads,
-            parents: Parents::of(&snapshot.tasks),
+            parents,
+            children,
             own,
             lost,
         }
@@ -141,20 +150,32 @@ impl<'a> Evidence<'a> {
     pub fn is_stuck_on(&self, process: ProcKey, wait: &Wait) -> bool {
         let reader = wait.actor.process;
         let only_waits = self.threads(reader).len() == 1 && wait.alone;
-        only_waits && self.stuck(process, &mut BTreeMap::from([(reader, true)]))
+        only_waits && self.is_stuck(process, reader)
     }
 
-    /// `known` has what was found out; a process that is still being looked at
-    /// is not: a cycle that leaves out the reader is not the reader's.
-    fn stuck(&self, process: ProcKey, known: &mut BTreeMap<ProcKey, bool>) -> bool {
-        if let Some(known) = known.get(&process) {
-            return *known;
+    /// Whether whatever a process waits for waits for the reader, however far that
+    /// goes. A cycle that leaves out the reader is not the reader's.
+    fn is_stuck(&self, process: ProcKey, reader: ProcKey) -> bool {
+        let mut stuck = BTreeSet::from([reader]);
+        let mut looked_at = BTreeSet::new();
+        // Not by recursion: a chain of processes may be of any length.
+        let mut path = vec![(None, vec![process])];
+        while let Some((of, left)) = path.last_mut() {
+            let Some(next) = left.pop() else {
+                stuck.extend(*of);
+                path.pop();
+                continue;
+            };
+            if stuck.contains(&next) {
+                continue;
+            }
+            let waits_for = self.waits_for(next);
+            if waits_for.is_empty() || !looked_at.insert(next) {
+                return false;
+            }
+            path.push((Some(next), waits_for));
         }
-        known.insert(process, false);
-        let waits_for = self.waits_for(process);
-        let stuck = !waits_for.is_empty() && waits_for.iter().all(|next| self.stuck(*next, known));
-        known.insert(process, stuck);
-        stuck
+        true
     }
 
     /// The processes of which one must end, write or close before this one goes
@@ -180,14 +201,13 @@ impl<'a> Evidence<'a> {
     }
 
     fn children(&self, parent: Pid, wait: WaitFor) -> Vec<ProcKey> {
-        let wanted = |pid| match wait {
-            WaitFor::Any => self.parent(pid) == Some(parent),
-            WaitFor::Process(child) => pid == child,
-        };
-        self.threads
-            .keys()
-            .copied()
-            .filter(|process| wanted(process.pid))
-            .collect()
+        match wait {
+            WaitFor::Any => self.children.get(&parent).cloned().unwrap_or_default(),
+            WaitFor::Process(pid) => {
+                let generation = |start| ProcKey { pid, start };
+                let range = self.threads.range(generation(0)..=generation(u64::MAX));
+                range.map(|(process, _)| *process).collect()
+            }
+        }
     }
 }

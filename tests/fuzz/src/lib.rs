@@ -3,6 +3,7 @@
 //! run on a small corpus by `cargo test`, and by a fuzzer by `cargo xtask fuzz`.
 
 mod btf;
+mod procfs;
 mod records;
 mod trace;
 
@@ -20,6 +21,10 @@ impl Target {
         Self {
             name: "btf",
             run: btf::run,
+        },
+        Self {
+            name: "procfs",
+            run: procfs::run,
         },
         Self {
             name: "records",

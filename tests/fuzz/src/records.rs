@@ -12,7 +12,6 @@ use pipewatch::{
     rules::Rules,
 };
 use pipewatch_ebpf::abi::{self, Record};
-use zerocopy::IntoBytes as _;
 
 use crate::trace::{Nothing, check};
 
@@ -21,7 +20,6 @@ const LOOK: u16 = abi::KIND_ROW_TASK + 1;
 const ADOPT: u16 = LOOK + 1;
 const KINDS: u16 = ADOPT + 1;
 
-/// As they come from the kernel, and as the text has them that a record is made of.
 pub(crate) fn run(bytes: &[u8]) {
     let _ = decode::python_stack(bytes);
     let rules = Rules {
@@ -45,17 +43,17 @@ pub(crate) fn run(bytes: &[u8]) {
         }
         last = record.time;
         let now = Ktime(record.time);
-        for input in inputs(&record, &mut snapshot, now) {
-            for finding in engine.take(&input) {
-                check(&Report::Finding(finding), &Nothing::default());
-            }
+        let input = input(&record, &mut snapshot, now);
+        for finding in input.map_or_else(Vec::new, |input| engine.take(&input)) {
+            check(&Report::Finding(finding), &Nothing::default());
         }
         let _ = engine.take_arms();
         let _ = (engine.next_look(), engine.is_idle());
     }
 }
 
-fn inputs(record: &Record, snapshot: &mut Snapshot, now: Ktime) -> Option<Input> {
+/// What the engine is told by a record; rows are collected for a later one.
+fn input(record: &Record, snapshot: &mut Snapshot, now: Ktime) -> Option<Input> {
     match record.kind {
         abi::KIND_ROW_TASK => {
             let row = decode::task_row(record, CallNumbers::NATIVE);
@@ -108,5 +106,4 @@ fn tame(record: &mut Record, last: u64) {
     for arg in &mut record.args {
         *arg &= 0x1ff;
     }
-    debug_assert_eq!(record.as_bytes().len(), size_of::<Record>());
 }
