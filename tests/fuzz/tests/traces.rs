@@ -226,3 +226,49 @@ fn a_chain_of_processes_of_any_length_is_followed() {
     };
     assert!(hang.why.contains("stuck"), "{}", hang.why);
 }
+
+/// So many workers that all wait for one pipe, and all hold both ends of it.
+fn pool(workers: u32) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for pid in 2..2 + workers {
+        snapshot.tasks.push(TaskRow {
+            actor: actor(pid),
+            table: TableId(pid.into()),
+            parent: Pid(1),
+            stopped: false,
+            asleep: Some(1),
+            multiplexed: None,
+            waits_for: None,
+            sleep: Some(asleep()),
+        });
+        for end in [end(3, false), end(4, true)] {
+            snapshot.ends.push(EndRow {
+                actor: actor(pid),
+                table: TableId(pid.into()),
+                end,
+                writers: 1,
+                buffered: false,
+                ring: false,
+            });
+        }
+    }
+    snapshot
+}
+
+#[test]
+fn a_pool_of_many_processes_is_judged() {
+    const WORKERS: usize = 64;
+    let snapshot = pool(WORKERS as u32);
+    let mut engine = Engine::new(rules());
+    engine.take(&Input::Adopt {
+        snapshot: snapshot.clone(),
+        lost: None,
+    });
+    let mut found = 0;
+    for time in [2, 3, 4] {
+        let now = Ktime(time * SECOND);
+        let snapshot = snapshot.clone();
+        found += engine.take(&Input::Look { snapshot, now }).len();
+    }
+    assert_eq!(found, WORKERS);
+}
