@@ -17,7 +17,10 @@ use pipewatch::{
     output::{self, Output, say},
     plan::{Plan, Target},
     problem::{Problem, chain},
-    procfs, replay, signals, trace_file,
+    procfs,
+    replay::{self, Noted},
+    signals,
+    trace_file::Trace,
 };
 
 /// Usage or set-up error.
@@ -117,14 +120,16 @@ fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -
 }
 
 fn run_replay(file: &Path, format: Format) -> Result<u8> {
-    let trace = trace_file::read(file)?;
-    if trace.cut {
+    let mut trace = Trace::open(file)?;
+    let noted = Noted::of(&mut trace)?;
+    if noted.cut {
         say(format_args!(
             "warning: the trace {} breaks off before the end of the run; what came then is missing",
             file.display()
         ));
     }
-    replay::replay(&trace, &mut Output::new(None, format.into())?)?;
+    let mut output = Output::new(None, format.into())?;
+    replay::replay(&mut trace, &noted, &mut output)?;
     Ok(0)
 }
 

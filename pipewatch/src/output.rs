@@ -82,11 +82,8 @@ impl Output {
                 None
             };
             return Ok(Self {
-                to: Box::new(stdout),
                 pipe,
-                format,
-                style,
-                closed: false,
+                ..Self::to(Box::new(stdout), format, style)
             });
         };
         let file = create_private(path);
@@ -96,13 +93,18 @@ impl Output {
                 "name a file in a folder that exists and is writable",
             )
         })?;
-        Ok(Self {
-            to: Box::new(file),
+        Ok(Self::to(Box::new(file), format, style))
+    }
+
+    /// Writes to what is given.
+    pub fn to(to: Box<dyn Write>, format: Format, style: Style) -> Self {
+        Self {
+            to,
             pipe: None,
             format,
             style,
             closed: false,
-        })
+        }
     }
 
     /// Writes a report at once.

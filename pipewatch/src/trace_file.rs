@@ -3,8 +3,9 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs::File,
-    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +23,10 @@ use crate::{
 
 /// How long the first line may be, in bytes.
 const HEADER: u64 = 1 << 16;
+/// How long any other line may be, in bytes: a look at a million descriptors.
+const LONGEST_LINE: u64 = 1 << 28;
+/// How long a trace may be that does not come from a file, in bytes.
+const LONGEST_PIPED: u64 = 1 << 30;
 /// Name and version of the format.
 const FORMAT: &str = "pipewatch-trace/1";
 
@@ -141,80 +146,141 @@ impl Writer {
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), Problem> {
         let written = serde_json::to_writer(&mut self.to, line)
-            .map_err(std::io::Error::from)
+            .map_err(io::Error::from)
             .and_then(|()| self.to.write_all(b"\n"));
         written.map_err(|error| cannot_write(&self.path, &error))
     }
 }
 
 /// A trace that cannot be created or written.
-pub fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
+pub fn cannot_write(path: &Path, error: &io::Error) -> Problem {
     Problem::new(
         format!("cannot write the trace {}: {error}", path.display()),
         "name a file in a folder that exists, is writable and has space left",
     )
 }
 
-/// A trace that was read.
-#[derive(Clone, Debug)]
+/// What a trace is read from, which is done twice.
+pub trait Source: Read + Seek {}
+
+impl<T: Read + Seek> Source for T {}
+
+/// A trace that is read, entry by entry: it may be longer than there is memory.
 pub struct Trace {
     /// What the run was like.
     pub header: Header,
-    /// What came then.
-    pub entries: Vec<Entry>,
-    /// It breaks off: pipewatch was killed before it had written the end.
-    pub cut: bool,
+    path: PathBuf,
+    from: BufReader<Box<dyn Source>>,
+    /// Where the entries begin.
+    begin: u64,
+    /// The number of the last line that was read.
+    number: u64,
 }
 
-/// Reads a trace.
-///
-/// # Errors
-///
-/// There is no such file, or it is no trace.
-pub fn read(path: &Path) -> Result<Trace, Problem> {
-    let failed = |what: String| {
-        Problem::new(
-            format!("cannot read the trace {}: {what}", path.display()),
-            "a trace is what `pipewatch --record FILE` wrote, by this version of pipewatch",
-        )
-    };
-    let unreadable = |error: std::io::Error| Problem {
-        hint: "is the name right, and may you read it?".to_owned(),
-        ..failed(error.to_string())
-    };
-    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut first = String::new();
-    // What is no trace may have no line end for long, or ever.
-    let read = file.by_ref().take(HEADER).read_line(&mut first);
-    read.map_err(|error| failed(error.to_string()))?;
-    if first.is_empty() {
-        return Err(failed("it is empty".to_owned()));
-    }
-    let header: Header =
-        serde_json::from_str(&first).map_err(|error| failed(format!("line 1: {error}")))?;
-    let lines = file.lines();
-    if header.trace != FORMAT {
-        return Err(failed(format!(
-            "its format is {}, not {FORMAT}",
-            header.trace
-        )));
-    }
-    let mut trace = Trace {
-        header,
-        entries: Vec::new(),
-        cut: false,
-    };
-    let mut bad = None;
-    for (number, line) in (2..).zip(lines) {
-        let line = line.map_err(|error| failed(format!("line {number}: {error}")))?;
-        if let Some(problem) = bad {
-            return Err(problem);
+impl Trace {
+    /// Opens a trace.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it is no trace.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let unreadable = |error: io::Error| Problem {
+            hint: "is the name right, and may you read it?".to_owned(),
+            ..cannot_read(path, &error)
+        };
+        let mut file = File::open(path).map_err(unreadable)?;
+        if file.stream_position().is_ok() {
+            return Self::new(path, Box::new(file));
         }
-        match serde_json::from_str(&line) {
-            Ok(entry) => trace.entries.push(entry),
-            Err(error) => bad = Some(failed(format!("line {number}: {error}"))),
+        // A pipe can be read only once.
+        let mut bytes = Vec::new();
+        let read = file.take(LONGEST_PIPED + 1).read_to_end(&mut bytes);
+        read.map_err(unreadable)?;
+        if bytes.len() as u64 > LONGEST_PIPED {
+            return Err(Problem {
+                hint: "write it into a file first".to_owned(),
+                ..cannot_read(path, &"it is too long to be read from a pipe")
+            });
+        }
+        Self::new(path, Box::new(Cursor::new(bytes)))
+    }
+
+    /// The trace in these bytes; `path` is for errors.
+    ///
+    /// # Errors
+    ///
+    /// It is no trace.
+    pub fn new(path: &Path, from: Box<dyn Source>) -> Result<Self, Problem> {
+        let mut from = BufReader::new(from);
+        let mut first = Vec::new();
+        // What is no trace may have no line end for long, or ever.
+        let read = from.by_ref().take(HEADER).read_until(b'\n', &mut first);
+        read.map_err(|error| cannot_read(path, &error))?;
+        if first.is_empty() {
+            return Err(cannot_read(path, &"it is empty"));
+        }
+        let header: Header = serde_json::from_slice(&first)
+            .map_err(|error| cannot_read(path, &format_args!("line 1: {error}")))?;
+        if header.trace != FORMAT {
+            let other = format!("its format is {}, not {FORMAT}", header.trace);
+            return Err(cannot_read(path, &other));
+        }
+        Ok(Self {
+            header,
+            path: path.to_owned(),
+            from,
+            begin: first.len() as u64,
+            number: 1,
+        })
+    }
+
+    /// The entries, from the first one on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn entries(&mut self) -> Result<impl Iterator<Item = Result<Entry, Problem>>, Problem> {
+        let sought = self.from.seek(SeekFrom::Start(self.begin));
+        sought.map_err(|error| cannot_read(&self.path, &error))?;
+        self.number = 1;
+        Ok(std::iter::from_fn(|| self.next().transpose()))
+    }
+
+    /// The next entry; none at the end, which may be in the midst of a line, since
+    /// pipewatch may have been killed.
+    fn next(&mut self) -> Result<Option<Entry>, Problem> {
+        self.number += 1;
+        let number = self.number;
+        let failed =
+            |what: &dyn Display| cannot_read(&self.path, &format_args!("line {number}: {what}"));
+        let mut line = Vec::new();
+        let from = self.from.by_ref().take(LONGEST_LINE + 1);
+        let read = { from }.read_until(b'\n', &mut line);
+        read.map_err(|error| failed(&error))?;
+        if line.len() as u64 > LONGEST_LINE {
+            return Err(failed(&"it is too long"));
+        }
+        if line.is_empty() {
+            return Ok(None);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) => {
+                let rest = self.from.fill_buf();
+                let is_last = rest.map_err(|error| failed(&error))?.is_empty();
+                if is_last {
+                    Ok(None)
+                } else {
+                    Err(failed(&error))
+                }
+            }
         }
     }
-    trace.cut = !matches!(trace.entries.last(), Some(Entry::Stopped(_)));
-    Ok(trace)
+}
+
+fn cannot_read(path: &Path, what: &dyn Display) -> Problem {
+    Problem::new(
+        format!("cannot read the trace {}: {what}", path.display()),
+        "a trace is what `pipewatch --record FILE` wrote, by this version of pipewatch",
+    )
 }

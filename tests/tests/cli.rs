@@ -61,6 +61,36 @@ fn bad_input_is_told_with_a_hint() {
     }
 }
 
+const TRACE: &str = concat!(
+    r#"{"trace":"pipewatch-trace/1","boot":0,"rules":{"threshold":1000000000,"#,
+    r#""min_confidence":"Likely","healthy":true,"own":1}}"#,
+    "\n"
+);
+
+#[test]
+fn a_trace_of_a_million_lines_takes_little_memory() {
+    let trace = tempfile::NamedTempFile::new().expect("a file");
+    let line = r#"{"input":{"tasks":{"tasks":[],"now":1}}}"#.to_owned() + "\n";
+    fs::write(&trace, TRACE.to_owned() + &line.repeat(1_000_000)).expect("room for a trace");
+    let mut limited = Command::new("prlimit");
+    limited
+        .arg(format!("--as={}", 128 << 20))
+        .arg(pipewatch(&[]).get_program())
+        .arg("replay")
+        .arg(trace.path());
+    let output = Program::run(limited);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.starts_with("STOPPED"), "{}", output.stdout);
+}
+
+#[test]
+fn a_trace_that_is_damaged_is_told_by_its_line() {
+    let trace = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&trace, TRACE.to_owned() + &"x".repeat(100 << 20) + "\n{}\n").expect("room");
+    let path = trace.path().to_str().expect("a path in UTF-8");
+    run(&["replay", path]).assert_complaint(2, "line 2");
+}
+
 #[test]
 fn without_arguments_it_tells_how_to_use_it() {
     let output = run(&[]);

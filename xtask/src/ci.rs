@@ -22,6 +22,7 @@ const STEPS: &[&[&str]] = &[
     &["xtask", "tidy"],
     &["xtask", "ebpf", "--verify"],
     &["xtask", "test"],
+    &["xtask", "fuzz", "--seconds", "6"],
     &["xtask", "vm", "--ci"],
 ];
 

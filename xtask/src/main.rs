@@ -6,6 +6,7 @@ mod ci;
 mod ebpf;
 mod exec;
 mod frame;
+mod fuzz;
 mod packages;
 mod run;
 mod strip;
@@ -72,6 +73,8 @@ enum Command {
     /// Run the live tests in virtual machines, kernel by kernel and backend by backend; all of them
     /// renew docs/kernels.md
     Vm(vm::Options),
+    /// Give whatever reads bytes that others may have made up what a fuzzer makes up
+    Fuzz(fuzz::Options),
     /// Check which module uses which, and the house rules that no lint knows
     Tidy,
     /// Everything a change must pass
@@ -100,6 +103,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),
         Command::Bench { names } => bench::run(&workspace, &names),
         Command::Vm(options) => vm::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
         Command::Ci => ci::run(&workspace),
     }

@@ -459,7 +459,7 @@ impl<'a> Named<'a> {
 
 /// Type information as a kernel tells it, built by hand.
 #[cfg(test)]
-pub mod made {
+pub(super) mod made {
     pub const INT: u32 = 1;
     pub const PTR: u32 = 2;
     pub const ARRAY: u32 = 3;

@@ -1,6 +1,6 @@
 //! The kernel side at work: loading, what it reports, and its iterators.
 
-mod btf;
+pub mod btf;
 mod cause;
 mod hooks;
 mod offsets;

@@ -9,13 +9,20 @@ use crate::{
     ids::{FileId, Ktime, Pid, PipeId, ProcKey, Tid},
 };
 
+/// Processes that hold a write end of a pipe, with all their descriptors on it.
+type Holders<'a> = BTreeMap<ProcKey, Vec<&'a EndRow>>;
+
 /// The present, as the kernel shows it.
 pub struct Evidence<'a> {
     ends: BTreeMap<PipeId, Vec<&'a EndRow>>,
+    holders: BTreeMap<PipeId, Holders<'a>>,
+    writers: BTreeMap<PipeId, BTreeSet<FileId>>,
+    /// Pipes of orphaned pools.
+    pools: BTreeSet<PipeId>,
     tasks: BTreeMap<Tid, &'a TaskRow>,
     threads: BTreeMap<ProcKey, Vec<&'a TaskRow>>,
     parents: Parents,
-    own: Pid,
+    children: BTreeMap<Pid, Vec<ProcKey>>,
     /// When events were last known to be missing.
     pub lost: Option<Ktime>,
 }
@@ -25,23 +32,50 @@ impl<'a> Evidence<'a> {
     /// events were last known to be missing.
     pub fn new(snapshot: &'a Snapshot, own: Pid, lost: Option<Ktime>) -> Self {
         let mut ends: BTreeMap<PipeId, Vec<&EndRow>> = BTreeMap::new();
+        let mut holders: BTreeMap<PipeId, Holders<'_>> = BTreeMap::new();
+        let mut writers: BTreeMap<PipeId, BTreeSet<FileId>> = BTreeMap::new();
         for row in &snapshot.ends {
-            ends.entry(row.end.pipe).or_default().push(row);
+            let pipe = row.end.pipe;
+            ends.entry(pipe).or_default().push(row);
+            if row.end.mode.write {
+                writers.entry(pipe).or_default().insert(row.end.file);
+            }
+            if row.actor.process.pid != own {
+                let holders = holders.entry(pipe).or_default();
+                holders.entry(row.actor.process).or_default().push(row);
+            }
+        }
+        for holders in holders.values_mut() {
+            holders.retain(|_, rows| rows.iter().any(|row| row.end.mode.write));
         }
         let mut threads: BTreeMap<ProcKey, Vec<&TaskRow>> = BTreeMap::new();
         for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
             threads.entry(row.actor.process).or_default().push(row);
         }
+        let parents = Parents::of(&snapshot.tasks);
+        let mut children: BTreeMap<Pid, Vec<ProcKey>> = BTreeMap::new();
+        for process in threads.keys() {
+            if let Some(parent) = parents.of_process(process.pid) {
+                children.entry(parent).or_default().push(*process);
+            }
+        }
+        let pools = holders
+            .iter()
+            .filter(|(_, holders)| is_pool(holders, &parents));
+        let pools = pools.map(|(pipe, _)| *pipe).collect();
         Self {
             ends,
+            pools,
+            holders,
+            writers,
             tasks: snapshot
                 .tasks
                 .iter()
                 .map(|row| (row.actor.tid, row))
                 .collect(),
             threads,
-            parents: Parents::of(&snapshot.tasks),
-            own,
+            parents,
+            children,
             lost,
         }
     }
@@ -68,25 +102,13 @@ impl<'a> Evidence<'a> {
 
     /// How many open write descriptions are in fd tables.
     pub fn writers_shown(&self, pipe: PipeId) -> usize {
-        let writers = self.ends(pipe).iter().filter(|row| row.end.mode.write);
-        writers
-            .map(|row| row.end.file)
-            .collect::<BTreeSet<FileId>>()
-            .len()
+        self.writers.get(&pipe).map_or(0, BTreeSet::len)
     }
 
     /// The descriptors of a pipe by process, of those that hold a write end.
-    pub fn holders(&self, pipe: PipeId) -> BTreeMap<ProcKey, Vec<&'a EndRow>> {
-        let mut holders: BTreeMap<ProcKey, Vec<&EndRow>> = BTreeMap::new();
-        for row in self
-            .ends(pipe)
-            .iter()
-            .filter(|row| row.actor.process.pid != self.own)
-        {
-            holders.entry(row.actor.process).or_default().push(row);
-        }
-        holders.retain(|_, rows| rows.iter().any(|row| row.end.mode.write));
-        holders
+    pub fn holders(&self, pipe: PipeId) -> &Holders<'a> {
+        static NONE: Holders<'static> = Holders::new();
+        self.holders.get(&pipe).unwrap_or(&NONE)
     }
 
     /// Whether `ancestor` is above `pid` in the tree of processes.
@@ -118,20 +140,7 @@ impl<'a> Evidence<'a> {
     /// at the same number too, and none of them has a parent any more: the
     /// workers of a process that has died, which alone was to write.
     pub fn is_orphaned_pool(&self, pipe: PipeId, reader: ProcKey) -> bool {
-        let holders = self.holders(pipe);
-        let ends = |rows: &[&EndRow]| {
-            let ends = rows.iter().map(|row| (row.end.fd, row.end.file));
-            ends.collect::<BTreeSet<_>>()
-        };
-        let Some(own) = holders.get(&reader).map(|rows| ends(rows)) else {
-            return false;
-        };
-        let reads = |row: &&&EndRow| row.end.mode.read && !row.end.mode.write;
-        let both = holders[&reader].iter().any(|row| reads(&row));
-        let alike = |(holder, rows): (&ProcKey, &Vec<&EndRow>)| {
-            ends(rows) == own && self.parent(holder.pid) == Some(INIT)
-        };
-        both && holders.len() > 1 && holders.iter().all(alike)
+        self.pools.contains(&pipe) && self.holders(pipe).contains_key(&reader)
     }
 
     /// Whether a process can do nothing until the reader goes on: its only
@@ -141,20 +150,32 @@ impl<'a> Evidence<'a> {
     pub fn is_stuck_on(&self, process: ProcKey, wait: &Wait) -> bool {
         let reader = wait.actor.process;
         let only_waits = self.threads(reader).len() == 1 && wait.alone;
-        only_waits && self.stuck(process, &mut BTreeMap::from([(reader, true)]))
+        only_waits && self.is_stuck(process, reader)
     }
 
-    /// `known` has what was found out; a process that is still being looked at
-    /// is not: a cycle that leaves out the reader is not the reader's.
-    fn stuck(&self, process: ProcKey, known: &mut BTreeMap<ProcKey, bool>) -> bool {
-        if let Some(known) = known.get(&process) {
-            return *known;
+    /// Whether whatever a process waits for waits for the reader, however far that
+    /// goes. A cycle that leaves out the reader is not the reader's.
+    fn is_stuck(&self, process: ProcKey, reader: ProcKey) -> bool {
+        let mut stuck = BTreeSet::from([reader]);
+        let mut looked_at = BTreeSet::new();
+        // Not by recursion: a chain of processes may be of any length.
+        let mut path = vec![(None, vec![process])];
+        while let Some((of, left)) = path.last_mut() {
+            let Some(next) = left.pop() else {
+                stuck.extend(*of);
+                path.pop();
+                continue;
+            };
+            if stuck.contains(&next) {
+                continue;
+            }
+            let waits_for = self.waits_for(next);
+            if waits_for.is_empty() || !looked_at.insert(next) {
+                return false;
+            }
+            path.push((Some(next), waits_for));
         }
-        known.insert(process, false);
-        let waits_for = self.waits_for(process);
-        let stuck = !waits_for.is_empty() && waits_for.iter().all(|next| self.stuck(*next, known));
-        known.insert(process, stuck);
-        stuck
+        true
     }
 
     /// The processes of which one must end, write or close before this one goes
@@ -173,21 +194,39 @@ impl<'a> Evidence<'a> {
         let row = self.ends(pipe).first();
         let complete = row.is_some_and(|row| row.writers as usize == self.writers_shown(pipe));
         if complete {
-            self.holders(pipe).into_keys().collect()
+            self.holders(pipe).keys().copied().collect()
         } else {
             Vec::new()
         }
     }
 
     fn children(&self, parent: Pid, wait: WaitFor) -> Vec<ProcKey> {
-        let wanted = |pid| match wait {
-            WaitFor::Any => self.parent(pid) == Some(parent),
-            WaitFor::Process(child) => pid == child,
-        };
-        self.threads
-            .keys()
-            .copied()
-            .filter(|process| wanted(process.pid))
-            .collect()
+        match wait {
+            WaitFor::Any => self.children.get(&parent).cloned().unwrap_or_default(),
+            WaitFor::Process(pid) => {
+                let generation = |start| ProcKey { pid, start };
+                let range = self.threads.range(generation(0)..=generation(u64::MAX));
+                range.map(|(process, _)| *process).collect()
+            }
+        }
     }
+}
+
+/// Whether the holders of a pipe are an orphaned pool.
+fn is_pool(holders: &Holders<'_>, parents: &Parents) -> bool {
+    let ends = |rows: &[&EndRow]| {
+        let ends = rows.iter().map(|row| (row.end.fd, row.end.file));
+        ends.collect::<BTreeSet<_>>()
+    };
+    let Some(first) = holders.values().next().filter(|_| holders.len() > 1) else {
+        return false;
+    };
+    let both = first
+        .iter()
+        .any(|row| row.end.mode.read && !row.end.mode.write);
+    let own = ends(first);
+    let alike = |(holder, rows): (&ProcKey, &Vec<&EndRow>)| {
+        parents.of_process(holder.pid) == Some(INIT) && ends(rows) == own
+    };
+    both && holders.iter().all(alike)
 }

@@ -75,9 +75,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let complete = evidence.writers_shown(id) == row.writers as usize;
     let mut found: Vec<(Holding<'_>, Role)> = evidence
         .holders(id)
-        .into_iter()
+        .iter()
         .map(|(process, rows)| {
-            let holding = Holding::new(process, rows, world);
+            let holding = Holding::new(*process, rows, world);
             let role = role(&holding, wait, world.pipe(id), evidence);
             (holding, role)
         })

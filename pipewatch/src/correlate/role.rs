@@ -92,13 +92,13 @@ impl Role {
 pub(super) struct Holding<'a> {
     pub(super) process: ProcKey,
     /// All its descriptors on the pipe.
-    pub(super) rows: Vec<&'a EndRow>,
+    pub(super) rows: &'a [&'a EndRow],
     /// The write end that history knows, if it knows one.
     pub(super) slot: Option<Slot>,
 }
 
 impl<'a> Holding<'a> {
-    pub(super) fn new(process: ProcKey, rows: Vec<&'a EndRow>, world: &World) -> Self {
+    pub(super) fn new(process: ProcKey, rows: &'a [&'a EndRow], world: &World) -> Self {
         let writes = rows.iter().filter(|row| row.end.mode.write);
         let slots = writes.filter_map(|row| world.slot(process, row.table, row.end));
         // An end that was arranged says more than one that came along.

@@ -274,7 +274,7 @@ fn other_pipe(
         return None;
     };
     let sleep = thread.sleep?;
-    let rows = evidence.holders(sleep.end.pipe).remove(&reader)?;
+    let rows = evidence.holders(sleep.end.pipe).get(&reader)?;
     let writes = rows.iter().filter(|row| row.end.mode.write);
     let fds: Vec<String> = writes.map(|row| format!("fd {}", row.end.fd)).collect();
     Some((sleep.end.fd, fds.join(", ")))
@@ -345,10 +345,10 @@ fn last_link<'a>(evidence: &Evidence<'a>, process: ProcKey) -> Option<&'a TaskRo
         let Some(sleep) = thread.sleep else { break };
         last = Some(*thread);
         let holders = evidence.holders(sleep.end.pipe);
-        let Some(next) = holders.into_keys().find(|holder| *holder != process) else {
+        let Some(next) = holders.keys().find(|holder| **holder != process) else {
             break;
         };
-        process = next;
+        process = *next;
     }
     last
 }

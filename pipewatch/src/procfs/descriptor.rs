@@ -4,9 +4,9 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
-use super::read;
+use super::{parse, read};
 use crate::{
-    event::{End, Kind, Mode},
+    event::{End, Kind},
     ids::{Fd, FileId, PipeId, Tid},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn pipes(tid: Tid) -> io::Result<Vec<(Fd, PipeId)>> {
 /// device of anonymous pipes. `None` if it is gone, or can neither read nor
 /// write.
 pub(super) fn end(tid: Tid, (fd, pipe): (Fd, PipeId), pipefs: u32) -> Option<End> {
-    let (mode, cloexec) = flags(&read(&format!("/proc/{tid}/fdinfo/{fd}")).ok()?)?;
+    let (mode, cloexec) = parse::flags(&read(&format!("/proc/{tid}/fdinfo/{fd}")).ok()?)?;
     Some(End {
         fd,
         pipe,
@@ -58,22 +58,6 @@ pub(super) fn pipe(tid: Tid, fd: Fd) -> Option<PipeId> {
     })
 }
 
-/// Direction and close-on-exec, of the octal `flags:` of fdinfo.
-fn flags(fdinfo: &[u8]) -> Option<(Mode, bool)> {
-    let flags = std::str::from_utf8(fdinfo)
-        .ok()?
-        .lines()
-        .find_map(|line| line.strip_prefix("flags:"))?;
-    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
-    let access = flags & libc::O_ACCMODE;
-    let mode = Mode {
-        read: access != libc::O_WRONLY,
-        write: access != libc::O_RDONLY,
-    };
-    // An O_PATH descriptor can do neither.
-    (flags & libc::O_PATH == 0).then_some((mode, flags & libc::O_CLOEXEC != 0))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd as _;
@@ -81,19 +65,6 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::*;
-
-    #[test]
-    fn flags_of_fdinfo() {
-        let of = |flags: &str| {
-            super::flags(format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t16\n").as_bytes())
-        };
-        let mode = |read, write| Mode { read, write };
-        assert_eq!(of("00"), Some((mode(true, false), false)));
-        assert_eq!(of("02000001"), Some((mode(false, true), true)));
-        assert_eq!(of("04002"), Some((mode(true, true), false)));
-        assert_eq!(of("010000000"), None);
-        assert_eq!(of("9"), None);
-    }
 
     #[test]
     fn both_ends_of_a_pipe_and_nothing_else() {

@@ -4,6 +4,7 @@
 mod descriptor;
 mod identity;
 mod kcmp;
+pub mod parse;
 mod program;
 mod tables;
 mod thread;
@@ -25,17 +26,7 @@ use crate::ids::{Fd, Pid};
 /// Command line of a process. `None` if it is gone or has none (a zombie).
 /// Bytes that are no text are replaced.
 pub fn cmdline(pid: Pid) -> Option<Vec<String>> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    if bytes.is_empty() {
-        return None;
-    }
-    let words = bytes.split(|&byte| byte == 0);
-    Some(
-        words
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect(),
-    )
+    parse::words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?)
 }
 
 /// Path behind a descriptor of a process.

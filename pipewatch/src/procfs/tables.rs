@@ -13,7 +13,7 @@ use super::{
     descriptor,
     identity::Identities,
     kcmp::{self, Same},
-    thread::{self, Place, Shown, Status},
+    thread::{self, Place, Shown},
     wait_set::waited_for,
 };
 use crate::{
@@ -221,7 +221,7 @@ impl Tables {
             if descriptor::pipe(actor.tid, end.fd) == Some(end.pipe) {
                 return true;
             }
-            let alive = |tid: Tid| Status::of(tid).is_some_and(|status| !status.is_dead());
+            let alive = |tid: Tid| thread::status(tid).is_some_and(|status| !status.is_dead());
             let fact = if alive(actor.tid) {
                 Some(Fact::Close { end })
             } else if threads(actor.process.pid).into_iter().any(alive) {
@@ -346,7 +346,7 @@ impl Tables {
         let mut tables: Vec<Tid> = Vec::new();
         let mut list = Vec::new();
         for tid in threads(key.pid) {
-            let Some(status) = Status::of(tid) else {
+            let Some(status) = thread::status(tid) else {
                 continue;
             };
             let actor = Actor {
@@ -382,7 +382,7 @@ impl Tables {
     fn row(&mut self, actor: Actor, table: TableId, now: Ktime) -> Option<TaskRow> {
         // In this order: what is seen of a sleep that is over by then cannot be
         // taken for the next one.
-        let status = Status::of(actor.tid)?;
+        let status = thread::status(actor.tid)?;
         let mut row = TaskRow {
             actor,
             table,
@@ -524,7 +524,7 @@ impl Tables {
             |Waiting {
                  id: (tid, nvcsw), ..
              }| {
-                Status::of(*tid).is_some_and(|now| now.is_asleep() && now.nvcsw == *nvcsw)
+                thread::status(*tid).is_some_and(|now| now.is_asleep() && now.nvcsw == *nvcsw)
             },
         )
     }

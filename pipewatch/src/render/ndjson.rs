@@ -30,7 +30,21 @@ pub(super) fn render(report: &Report, details: &dyn Details) -> serde_json::Resu
         Report::Lost(lost) => Record::Lost(view.lost(lost)),
         Report::Stopped(stopped) => Record::Stopped(view.stopped(stopped)),
     };
-    Ok(serde_json::to_string(&record)? + "\n")
+    Ok(escaped(&serde_json::to_string(&record)?) + "\n")
+}
+
+/// JSON with no character in it that a terminal obeys or that ends a line for
+/// somebody. Below U+0020 they are escaped already, and all stand in texts.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 #[derive(Serialize)]
@@ -422,4 +436,20 @@ fn freed_by(freed_by: FreedBy) -> FreedByObject {
 
 fn milliseconds(nanoseconds: u64) -> u64 {
     nanoseconds / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped() {
+        // Delete, next line, control sequence introducer and line separator.
+        let name = "a\u{1b}[2J\n\u{7f}\u{85}\u{9b}\u{2028}\"é😀";
+        let json = serde_json::to_string(name).expect("a text");
+        let line = escaped(&json);
+        assert_eq!(line, r#""a\u001b[2J\n\u007f\u0085\u009b\u2028\"é😀""#);
+        let read: String = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read, name);
+    }
 }

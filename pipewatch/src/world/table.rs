@@ -8,6 +8,10 @@ use crate::{
     ids::{Fd, PipeId, ProcKey},
 };
 
+/// How many acts are kept of how a descriptor came to be where it is. A program may
+/// duplicate it to and fro for ever, as a shell does with its standard output.
+const LONGEST_CHAIN: usize = 64;
+
 /// How a descriptor came to be where it is: the last act, and what went
 /// before. The chain ends at the pipe's creation, or where nobody looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +36,41 @@ impl Provenance {
 
     /// By an act that was seen.
     pub fn seen(kind: ViaKind, act: Act, from: Option<Rc<Self>>) -> Rc<Self> {
+        let from = from.map(|from| {
+            if from.chain().count() < LONGEST_CHAIN {
+                from
+            } else {
+                from.shortened()
+            }
+        });
         Rc::new(Self {
             kind,
             act: Some(act),
             from,
         })
+    }
+
+    /// Without what a process did again later; nothing is known where that is not
+    /// much less.
+    fn shortened(&self) -> Rc<Self> {
+        let what = |link: &Self| (link.kind, link.act.map(|act| act.actor.process));
+        let mut kept: Vec<&Self> = Vec::new();
+        for link in self.chain() {
+            // Where it begins decides what it is.
+            let first = link.from.is_none();
+            if first || kept.iter().all(|later| what(later) != what(link)) {
+                kept.push(link);
+            }
+        }
+        if kept.len() > LONGEST_CHAIN / 2 {
+            return Self::unknown();
+        }
+        let link = |from: Option<Rc<Self>>, link: &&Self| {
+            let Self { kind, act, .. } = **link;
+            Some(Rc::new(Self { kind, act, from }))
+        };
+        let shortened = kept.iter().rev().fold(None, link);
+        shortened.unwrap_or_else(Self::unknown)
     }
 
     /// This act, the one before, and so on.
@@ -155,5 +189,66 @@ impl Table {
                 slot.intent = Some(intent);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Actor,
+        ids::{Ktime, Pid, Tid},
+    };
+
+    fn act(time: u64, pid: u32) -> Act {
+        Act {
+            time: Ktime(time),
+            actor: Actor {
+                process: ProcKey {
+                    pid: Pid(pid),
+                    start: 1,
+                },
+                tid: Tid(pid),
+                comm: "sh".into(),
+            },
+            stack: None,
+        }
+    }
+
+    fn kinds(via: &Provenance) -> Vec<(ViaKind, u64)> {
+        let time = |link: &Provenance| link.act.map_or(0, |act| act.time.0);
+        via.chain().map(|link| (link.kind, time(link))).collect()
+    }
+
+    #[test]
+    fn what_is_done_again_and_again_is_kept_for_the_last_times() {
+        let mut via = Provenance::seen(ViaKind::Created, act(0, 1), None);
+        via = Provenance::seen(ViaKind::Fork, act(1, 1), Some(via));
+        for time in 2..1_000_000 {
+            let kind = if time % 3 == 0 {
+                ViaKind::Exec
+            } else {
+                ViaKind::Dup
+            };
+            via = Provenance::seen(kind, act(time, 2), Some(via));
+        }
+        let kinds = kinds(&via);
+        assert!(kinds.len() <= LONGEST_CHAIN + 1, "{}", kinds.len());
+        assert_eq!(kinds[0], (ViaKind::Exec, 999_999));
+        assert_eq!(kinds[1], (ViaKind::Dup, 999_998));
+        let first = [(ViaKind::Fork, 1), (ViaKind::Created, 0)];
+        assert_eq!(kinds[kinds.len() - 2..], first);
+    }
+
+    #[test]
+    fn of_too_many_generations_the_first_are_not_known() {
+        let mut via = Provenance::seen(ViaKind::Created, act(0, 1), None);
+        for pid in 1..1_000_000 {
+            via = Provenance::seen(ViaKind::Fork, act(pid.into(), pid), Some(via));
+        }
+        let kinds = kinds(&via);
+        assert!(kinds.len() <= LONGEST_CHAIN + 1, "{}", kinds.len());
+        assert_eq!(kinds[0], (ViaKind::Fork, 999_999));
+        assert_eq!(kinds.last(), Some(&(ViaKind::Unknown, 0)));
     }
 }

@@ -7,6 +7,7 @@ mod end;
 mod expect;
 mod hang;
 mod healthy;
+mod hostile;
 mod procfs;
 mod text;
 mod trace;

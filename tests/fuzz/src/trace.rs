@@ -1,0 +1,103 @@
+//! A recorded trace, judged again and told in both formats.
+
+use std::{
+    cell::RefCell,
+    io::{self, Cursor},
+    path::Path,
+    rc::Rc,
+};
+
+use pipewatch::{
+    finding::{Details, Report},
+    ids::{Fd, Ktime, ProcKey},
+    language::Language,
+    output::Output,
+    render::{self, Format, Style},
+    replay::{Noted, replay},
+    stack::Sights,
+    trace_file::Trace,
+};
+use serde_json::Value;
+
+const STYLE: Style = Style {
+    width: 80,
+    colour: false,
+};
+
+pub(crate) fn run(bytes: &[u8]) {
+    for format in [Format::Text, Format::Json] {
+        let from = Cursor::new(bytes.to_vec());
+        let Ok(mut trace) = Trace::new(Path::new("input"), Box::new(from)) else {
+            return;
+        };
+        let told = Told::default();
+        let mut output = Output::to(Box::new(told.clone()), format, STYLE);
+        let Ok(noted) = Noted::of(&mut trace) else {
+            return;
+        };
+        replay(&mut trace, &noted, &mut output).expect("what was read already");
+        check_told(&told.0.borrow(), format);
+    }
+}
+
+/// What was written, which is looked at in the end.
+#[derive(Clone, Default)]
+struct Told(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells a report in both formats.
+pub(crate) fn check(report: &Report, details: &dyn Details) {
+    for format in [Format::Text, Format::Json] {
+        let mut told = Vec::new();
+        render::write(report, details, format, &STYLE, &mut told).expect("room in memory");
+        check_told(&told, format);
+    }
+}
+
+/// Nothing in it may play tricks on a terminal, or on who reads line by line.
+fn check_told(told: &[u8], format: Format) {
+    let text = std::str::from_utf8(told).expect("told in UTF-8");
+    let odd = text.chars().find(|c| c.is_control() && *c != '\n');
+    assert_eq!(odd, None, "in {text:?}");
+    if format == Format::Json {
+        for line in text.lines() {
+            let object: Value = serde_json::from_str(line).expect("JSON in each line");
+            assert!(object["type"].is_string(), "{line}");
+        }
+    }
+}
+
+/// No details.
+#[derive(Default)]
+pub(crate) struct Nothing(Sights);
+
+impl Details for Nothing {
+    fn cmdline(&self, _: ProcKey) -> Option<Vec<String>> {
+        None
+    }
+
+    fn language(&self, _: ProcKey) -> Option<Language> {
+        None
+    }
+
+    fn sights(&self) -> &Sights {
+        &self.0
+    }
+
+    fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
+        None
+    }
+
+    fn wall(&self, time: Ktime) -> u64 {
+        time.0
+    }
+}
