@@ -21,6 +21,7 @@ pub mod interpreters;
 pub mod language;
 pub mod output;
 pub mod plan;
+pub mod privileges;
 pub mod problem;
 pub mod procfs;
 pub mod render;

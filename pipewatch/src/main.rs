@@ -16,9 +16,11 @@ use pipewatch::{
     ids::Pid,
     output::{self, Output, say},
     plan::{Plan, Target},
+    privileges,
     problem::{Problem, chain},
     procfs, replay, signals, trace_file,
 };
+use rustix::process::geteuid;
 
 /// Usage or set-up error.
 const FAILURE: u8 = 2;
@@ -64,6 +66,7 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run(cli: Cli) -> Result<u8> {
+    privileges::refuse_set_id()?;
     match cli.command {
         Some(Command::Enact) => {
             demo::enact()?;
@@ -117,6 +120,10 @@ fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -
 }
 
 fn run_replay(file: &Path, format: Format) -> Result<u8> {
+    // With capabilities it would show who may not read it what is in a file.
+    if !geteuid().is_root() {
+        privileges::keep_nothing().context("cannot give up capabilities")?;
+    }
     let trace = trace_file::read(file)?;
     if trace.cut {
         say(format_args!(
@@ -193,7 +200,7 @@ fn process(id: u32) -> Result<Pid> {
 }
 
 fn watch(plan: Plan, output: Output) -> Result<u8> {
-    let signals = signals::listen()?;
+    let signals = signals::catch()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -40,18 +40,22 @@ struct Waiting {
 }
 
 impl Reports {
-    /// To these places. Without stacks, no process is looked into.
-    pub fn new(output: Output, recorder: Option<Writer>, stacks: bool) -> Self {
-        let desk = stacks.then(Desk::open).transpose();
+    /// To these places, without stacks.
+    pub fn new(output: Output, recorder: Option<Writer>) -> Self {
         Self {
             output,
             recorder,
-            desk: desk.unwrap_or_else(|error| {
-                say(format_args!("warning: reports are without stacks: {error}"));
-                None
-            }),
+            desk: None,
             waiting: VecDeque::new(),
             ticket: 0,
+        }
+    }
+
+    /// From now on processes are looked into, by a thread that is started here.
+    pub fn with_stacks(&mut self) {
+        match Desk::open() {
+            Ok(desk) => self.desk = Some(desk),
+            Err(error) => say(format_args!("warning: reports are without stacks: {error}")),
         }
     }
 

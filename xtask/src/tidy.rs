@@ -20,6 +20,7 @@ const LEAVES: &[&str] = &[
     "clock",
     "signals",
     "target",
+    "privileges",
     "trace_file",
     "demo",
 ];
