@@ -26,9 +26,9 @@ use crate::{
     ids::{Ktime, Pid, ProcKey},
     input::Input,
     interpreters,
-    output::{Output, create_private, say},
+    output::{Output, say},
     plan::{Plan, Target},
-    privileges,
+    private_file, privileges,
     problem::Problem,
     procfs,
     reports::Reports,
@@ -182,7 +182,8 @@ impl Session {
         let wall = Wall::new();
         let recorder = plan.record.as_ref().map(|path| {
             let header = Header::new(wall.boot, rules);
-            let file = create_private(path).map_err(|e| trace_file::cannot_write(path, &e))?;
+            let file =
+                private_file::create(path).map_err(|e| trace_file::cannot_write(path, &e))?;
             trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {

@@ -21,6 +21,7 @@ const LEAVES: &[&str] = &[
     "signals",
     "target",
     "privileges",
+    "private_file",
     "trace_file",
     "demo",
 ];
