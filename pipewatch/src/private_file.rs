@@ -116,3 +116,138 @@ fn is_open_to_others(folder: &Stat) -> bool {
     let owner = folder.st_uid;
     folder.st_mode & others != 0 || (owner != 0 && owner != geteuid().as_raw())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::Read as _,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+        thread,
+    };
+
+    use rustix::fs::mkfifoat;
+
+    use super::*;
+
+    /// A folder of the user's own, with one that everybody may write to in it, which
+    /// has a sticky bit or not.
+    struct Folders {
+        own: PathBuf,
+        open: PathBuf,
+    }
+
+    impl Folders {
+        fn new(name: &str, mode: u32) -> Self {
+            let own = format!("pipewatch-file-{name}-{mode:o}-{}", std::process::id());
+            let own = std::env::temp_dir().join(own);
+            let open = own.join("open");
+            fs::create_dir_all(&open).expect("folders");
+            fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).expect("chmod");
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).expect("chmod");
+            fs::write(own.join("precious"), "precious").expect("a file");
+            Self { own, open }
+        }
+
+        /// In each kind of folder that others may write to.
+        fn each(name: &str, test: impl Fn(&Self)) {
+            for mode in [0o1777, 0o777, 0o775] {
+                test(&Self::new(name, mode));
+            }
+        }
+
+        fn assert_refused(&self, path: &Path, why: &str) {
+            let error = create(path).expect_err("a refusal");
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(error.to_string().contains(why), "{error}");
+            let untouched = fs::read(self.own.join("precious")).expect("a file");
+            assert_eq!(untouched, b"precious");
+        }
+    }
+
+    impl Drop for Folders {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.own);
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_alone_and_a_second_run_empties_it() {
+        Folders::each("new", |folders| {
+            for path in [folders.own.join("new"), folders.open.join("new")] {
+                for _ in 0..2 {
+                    io::Write::write_all(&mut create(&path).expect("a file"), b"x").expect("room");
+                    let about = fs::metadata(&path).expect("a file");
+                    assert_eq!((about.mode() & 0o777, about.len()), (0o600, 1));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_there_keeps_its_mode() {
+        let folders = Folders::new("mode", 0o755);
+        let path = folders.own.join("precious");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        create(&path).expect("the file");
+        let about = fs::metadata(&path).expect("a file");
+        assert_eq!((about.mode() & 0o777, about.len()), (0o640, 0));
+    }
+
+    #[test]
+    fn links_where_others_can_put_them_are_refused() {
+        Folders::each("links", |folders| {
+            let link = folders.open.join("link");
+            symlink(folders.own.join("precious"), &link).expect("a link");
+            folders.assert_refused(&link, "a symbolic link");
+            // Also behind one that may be followed.
+            let chain = folders.own.join("chain");
+            symlink("open/link", &chain).expect("a link");
+            folders.assert_refused(&chain, "a symbolic link");
+            let hard = folders.open.join("hard");
+            fs::hard_link(folders.own.join("precious"), &hard).expect("a link");
+            folders.assert_refused(&hard, "another name");
+        });
+    }
+
+    #[test]
+    fn links_in_a_folder_of_ones_own_are_followed() {
+        let folders = Folders::new("own", 0o1777);
+        let targets = ["precious", "not-there-yet", "open/new"];
+        for (number, target) in targets.iter().enumerate() {
+            let link = folders.own.join(number.to_string());
+            symlink(target, &link).expect("a link");
+            create(&link).expect("a file");
+            let about = fs::metadata(folders.own.join(target)).expect("a file");
+            assert_eq!(about.len(), 0);
+        }
+        let circle = folders.own.join("circle");
+        symlink("circle", &circle).expect("a link");
+        let error = create(&circle).expect_err("a refusal");
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn what_is_no_plain_file_works_too() {
+        let folders = Folders::new("fifo", 0o1777);
+        for folder in [&folders.own, &folders.open] {
+            let path = folder.join("fifo");
+            mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("a FIFO");
+            let reader = thread::spawn({
+                let path = path.clone();
+                move || {
+                    let mut text = String::new();
+                    File::open(path).and_then(|mut fifo| fifo.read_to_string(&mut text))
+                }
+            });
+            drop(create(&path).expect("the FIFO"));
+            assert_eq!(reader.join().expect("a thread").expect("its end"), 0);
+        }
+        create(Path::new("/dev/null")).expect("a device");
+        let (_reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        create(format!("/proc/self/fd/{}", writer.as_raw_fd()).as_ref()).expect("the pipe");
+        create(format!("/dev/fd/{}", writer.as_raw_fd()).as_ref()).expect("the pipe");
+        assert!(create(&folders.own).is_err(), "a folder");
+        assert!(create(Path::new("..")).is_err(), "a folder");
+    }
+}
