@@ -106,8 +106,14 @@ fn lockdown() -> Check {
 fn capabilities() -> Check {
     let check = "capabilities";
     match (privileges::lack(), privileges::lesser_lack()) {
-        (Some(Lack { problem, .. }), _) => {
-            Check::new(check, false, problem.message).hinting(problem.hint)
+        (
+            Some(Lack {
+                problem, missing, ..
+            }),
+            _,
+        ) => {
+            let missing = format!("missing: {}", missing.join(", "));
+            Check::new(check, false, missing).hinting(problem.hint)
         }
         (None, Some(lesser)) => Check::new(check, true, lesser),
         (None, None) => Check::new(check, true, "all that is needed are there"),

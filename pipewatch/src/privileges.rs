@@ -84,6 +84,8 @@ impl Need {
 pub struct Lack {
     /// In words.
     pub problem: Problem,
+    /// Each that is missing, and what for.
+    pub missing: Vec<String>,
     /// Not all is missing, so that somebody meant to give all.
     pub partly: bool,
 }
@@ -100,25 +102,28 @@ fn lack_of(effective: CapabilitySet) -> Option<Lack> {
     if missing.is_empty() {
         return None;
     }
-    let all: Vec<String> = missing
+    let named: Vec<String> = missing
         .iter()
         .map(|need| format!("{} ({})", need.name, need.purpose))
         .collect();
-    let names = PROBES.iter().chain([&FILES]);
-    let names: Vec<String> = names.map(|need| need.name.to_lowercase()).collect();
+    let missing_names: Vec<&str> = missing.iter().map(|need| need.name).collect();
+    let partly = missing.len() < PROBES.len();
+    let message = if partly {
+        format!("not permitted: {} is missing", named.join(", "))
+    } else {
+        format!(
+            "not permitted: the probes need root, or {}",
+            missing_names.join(", ")
+        )
+    };
     Some(Lack {
         problem: Problem::new(
-            format!(
-                "the probes need root, or what is not permitted here: {}",
-                all.join(", ")
-            ),
-            format!(
-                "run as root (sudo), or grant it: setcap {}=ep FILE, or AmbientCapabilities= of a \
-                 systemd unit (docs/reliability.md)",
-                names.join(",")
-            ),
+            message,
+            "run as root (sudo), or grant it to pipewatch's file (setcap) or unit \
+             (AmbientCapabilities=), as docs/reliability.md tells",
         ),
-        partly: missing.len() < PROBES.len(),
+        missing: named,
+        partly,
     })
 }
 
@@ -222,8 +227,6 @@ mod tests {
             let lack = lack_of(all.difference(without)).expect("a lack");
             for name in names {
                 assert_eq!(lack.problem.message.contains(name), name == missing);
-                // What a file has is set as a whole.
-                assert!(lack.problem.hint.contains(&name.to_lowercase()));
             }
             assert!(lack.partly);
         }

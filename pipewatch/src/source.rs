@@ -380,7 +380,9 @@ impl Source {
 pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Kernel, NotLoaded> {
     match privileges::lack() {
         None => Kernel::load(options, mechanisms),
-        Some(Lack { problem, partly }) => Err(NotLoaded {
+        Some(Lack {
+            problem, partly, ..
+        }) => Err(NotLoaded {
             problem,
             cause: if partly {
                 Cause::Incomplete

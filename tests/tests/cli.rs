@@ -109,7 +109,7 @@ fn an_ordinary_user_is_told_what_is_missing() {
 fn the_doctor_tells_an_ordinary_user_what_is_missing() {
     let output = run_as_nobody(&["doctor"]);
     assert_eq!(output.code, 0, "{output:#?}");
-    for word in ["procfs", "needs root", "hint: "] {
+    for word in ["procfs", "need root", "hint: "] {
         assert!(output.stdout.contains(word), "no {word} in {output:#?}");
     }
 }

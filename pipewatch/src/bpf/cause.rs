@@ -63,11 +63,8 @@ impl Cause {
     /// The same in a few words, where these say it all.
     pub fn words(self) -> Option<&'static str> {
         match self {
-            Self::Privileges
-            | Self::Incomplete
-            | Self::NoTypes
-            | Self::TooOld
-            | Self::Unexpected => None,
+            Self::Privileges | Self::NoTypes | Self::TooOld | Self::Unexpected => None,
+            Self::Incomplete => Some("not permitted: capabilities are missing"),
             Self::Lockdown => {
                 Some("the kernel is locked down (confidentiality): probes may not read its memory")
             }
