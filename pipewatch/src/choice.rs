@@ -81,9 +81,11 @@ pub fn tell(probes: Result<Attached, NotLoaded>, procfs: bool) -> Told {
                      the output of `uname -a`"
                         .to_owned()
                 }
-                Cause::Privileges | Cause::NoTypes | Cause::TooOld | Cause::Lockdown => {
-                    refused.problem.hint.clone()
-                }
+                Cause::Privileges
+                | Cause::Incomplete
+                | Cause::NoTypes
+                | Cause::TooOld
+                | Cause::Lockdown => refused.problem.hint.clone(),
             };
             Told {
                 works: true,

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, fs, io::Write};
 use serde::Serialize;
 
 use crate::{
-    bpf::{self, Attached, Kernel, Mechanism, NotLoaded, Options},
+    bpf::{self, Attached, Mechanism, NotLoaded, Options},
     choice::{self, Told},
     clock,
     ids::Pid,
+    privileges::{self, Lack},
     problem::Problem,
     procfs::Tables,
     render::Format,
+    source,
 };
 
 /// One thing that was tried.
@@ -53,7 +55,7 @@ impl Check {
 /// Tries everything that pipewatch needs. The last check is of how it would
 /// see the host.
 pub fn examine() -> Vec<Check> {
-    let mut checks = vec![kernel(), types(), lockdown(), hooks()];
+    let mut checks = vec![kernel(), types(), lockdown(), capabilities(), hooks()];
     let alone = Mechanism::ALL.map(|mechanism| probes(&[mechanism]));
     checks.extend(Mechanism::ALL.into_iter().zip(&alone).map(by));
     let proc = proc();
@@ -97,6 +99,24 @@ fn lockdown() -> Check {
         mode @ "confidentiality" => Check::new(check, false, mode)
             .hinting("boot with lockdown=integrity: probes cannot read the kernel"),
         mode => Check::new(check, true, mode),
+    }
+}
+
+/// What this user may do.
+fn capabilities() -> Check {
+    let check = "capabilities";
+    match (privileges::lack(), privileges::lesser_lack()) {
+        (
+            Some(Lack {
+                problem, missing, ..
+            }),
+            _,
+        ) => {
+            let missing = format!("missing: {}", missing.join(", "));
+            Check::new(check, false, missing).hinting(problem.hint)
+        }
+        (None, Some(lesser)) => Check::new(check, true, lesser),
+        (None, None) => Check::new(check, true, "all that is needed are there"),
     }
 }
 
@@ -155,7 +175,7 @@ fn probes(mechanisms: &[Mechanism]) -> Result<Probes, NotLoaded> {
         buffer: 1 << 16,
         verbose: false,
     };
-    let mut kernel = Kernel::load(options, mechanisms)?;
+    let mut kernel = source::load(options, mechanisms)?;
     kernel.watch(own, 0)?;
     let made = rustix::pipe::pipe();
     kernel.unwatch(own);

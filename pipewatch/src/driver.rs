@@ -26,13 +26,14 @@ use crate::{
     ids::{Ktime, Pid, ProcKey},
     input::Input,
     interpreters,
-    output::{Output, create_private, say},
+    output::{Output, say},
     plan::{Plan, Target},
+    private_file, privileges,
     problem::Problem,
     procfs,
     reports::Reports,
     rules::Rules,
-    signals::Signal,
+    signals::{Caught, Signal},
     source::Source,
     stacks::Scout,
     target::{self, NotStarted, Running},
@@ -62,32 +63,30 @@ pub enum Ended {
 /// # Errors
 ///
 /// Nothing can be watched here, or reports cannot be written.
-pub async fn watch(
-    plan: Plan,
-    output: Output,
-    mut signals: UnboundedReceiver<Signal>,
-) -> Result<Ended, Problem> {
+pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<Ended, Problem> {
     let mut session = Session::new(&plan, output, true)?;
     if let Some(kernel) = session.host.source.kernel_mut().filter(|_| plan.debug) {
         session.debug_log = Some(DebugLog::new(kernel)?);
     }
     let command = match &plan.target {
         Target::Pids(pids) => {
+            session.settle(&plan);
             session.watch_pids(pids)?;
             session.start(&plan, Some(pids.clone()))?;
             None
         }
         Target::All => {
+            session.settle(&plan);
             session.adopt(None)?;
             session.start(&plan, None)?;
             None
         }
         Target::Command(command) => {
             // Who asked to end meanwhile does not want it to begin.
-            if let Ok(signal) = signals.try_recv() {
+            if let Some(signal) = signals.pending() {
                 return Ok(Ended::Status(signal.status()));
             }
-            match session.start_command(command)? {
+            match session.start_command(&plan, command)? {
                 Ok(running) => {
                     session.start(&plan, Some(vec![running.pid()]))?;
                     Some(running)
@@ -97,7 +96,7 @@ pub async fn watch(
         }
     };
     session
-        .run(&plan, command, signals)
+        .run(&plan, command, signals.listen())
         .await
         .map(Ended::Status)
 }
@@ -110,6 +109,7 @@ pub async fn watch(
 /// Nothing can be seen here, or reports cannot be written.
 pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     let mut session = Session::new(plan, output, false)?;
+    session.settle(plan);
     let watching = match &plan.target {
         Target::Pids(pids) => {
             session.watch_pids(pids)?;
@@ -172,9 +172,7 @@ impl Session {
             probes,
             verbose: plan.debug,
         };
-        let mut source = Source::open(plan.backend, options)?;
-        let scouted = plan.stacks.is_some() && probes;
-        let scout = scouted.then(|| interpreters::search(&mut source)).flatten();
+        let source = Source::open(plan.backend, options)?;
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
             min_confidence: plan.min_confidence,
@@ -184,14 +182,15 @@ impl Session {
         let wall = Wall::new();
         let recorder = plan.record.as_ref().map(|path| {
             let header = Header::new(wall.boot, rules);
-            let file = create_private(path).map_err(|e| trace_file::cannot_write(path, &e))?;
+            let file =
+                private_file::create(path).map_err(|e| trace_file::cannot_write(path, &e))?;
             trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {
             host: Host { source, wall },
             engine: Engine::new(rules),
-            reports: Reports::new(output, recorder.transpose()?, plan.stacks),
-            scout,
+            reports: Reports::new(output, recorder.transpose()?),
+            scout: None,
             debug_log: None,
             counters: Counters::default(),
             untold: 0,
@@ -201,6 +200,22 @@ impl Session {
             full_warned: false,
             polls: Instant::now(),
         })
+    }
+
+    /// Gives up what privileges it took to get here, and starts the threads that look
+    /// into processes: a thread has what the one has that starts it.
+    fn settle(&mut self, plan: &Plan) {
+        let job = self.host.source.job();
+        let commands = matches!(plan.target, Target::Command(_));
+        if let Err(error) = privileges::keep(job, commands) {
+            say(format_args!(
+                "warning: capabilities that are not needed any more are kept: {error}"
+            ));
+        }
+        if let Some(patience) = plan.stacks {
+            self.reports.with_stacks(patience);
+            self.scout = interpreters::search(&mut self.host.source);
+        }
     }
 
     /// Adds processes and their descendants to the watched ones, and learns
@@ -230,6 +245,7 @@ impl Session {
     /// itself is among the watched ones for that moment.
     fn start_command(
         &mut self,
+        plan: &Plan,
         command: &[OsString],
     ) -> Result<Result<Running, NotStarted>, Problem> {
         let own = Pid(std::process::id());
@@ -237,6 +253,8 @@ impl Session {
         source.watch(own, 0)?;
         let started = target::start(command);
         source.unwatch(own)?;
+        // Not before: the command gets all that it would have without pipewatch.
+        self.settle(plan);
         self.drain()?;
         Ok(started)
     }

@@ -7,10 +7,13 @@ use crate::{
     stacks::{Scout, Scouted},
 };
 
-/// Starts the search; it ends with what is returned. `None` where the kernel side is
-/// not at work, or where there is no room for it, which is said.
+/// Starts the search; it ends with what is returned. `None` where no probe is
+/// at work, or where there is no room for it, which is said.
 pub fn search(source: &mut Source) -> Option<Scout> {
-    let mut pythons = match source.kernel_mut()?.pythons() {
+    let kernel = source.kernel_mut()?;
+    // Without probes nobody tells.
+    kernel.attached()?;
+    let mut pythons = match kernel.pythons() {
         Ok(pythons) => pythons,
         Err(problem) => {
             say(format_args!("warning: {problem}"));

@@ -21,6 +21,8 @@ pub mod interpreters;
 pub mod language;
 pub mod output;
 pub mod plan;
+pub mod private_file;
+pub mod privileges;
 pub mod problem;
 pub mod procfs;
 pub mod render;

@@ -16,12 +16,14 @@ use pipewatch::{
     ids::Pid,
     output::{self, Output, say},
     plan::{Plan, Target},
+    privileges,
     problem::{Problem, chain},
     procfs,
     replay::{self, Noted},
     signals,
     trace_file::Trace,
 };
+use rustix::process::geteuid;
 
 /// Usage or set-up error.
 const FAILURE: u8 = 2;
@@ -67,6 +69,7 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run(cli: Cli) -> Result<u8> {
+    privileges::refuse_set_id()?;
     match cli.command {
         Some(Command::Enact) => {
             demo::enact()?;
@@ -120,6 +123,10 @@ fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -
 }
 
 fn run_replay(file: &Path, format: Format) -> Result<u8> {
+    // With capabilities it would show who may not read it what is in a file.
+    if !geteuid().is_root() {
+        privileges::keep_nothing().context("cannot give up capabilities")?;
+    }
     let mut trace = Trace::open(file)?;
     let noted = Noted::of(&mut trace)?;
     if noted.cut {
@@ -198,7 +205,7 @@ fn process(id: u32) -> Result<Pid> {
 }
 
 fn watch(plan: Plan, output: Output) -> Result<u8> {
-    let signals = signals::listen()?;
+    let signals = signals::catch()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -1,9 +1,8 @@
 //! Where reports go.
 
 use std::{
-    fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Write},
-    os::{fd::AsFd as _, fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    os::{fd::AsFd as _, fd::OwnedFd},
     path::Path,
 };
 
@@ -16,6 +15,7 @@ use rustix::{
 
 use crate::{
     finding::{Details, Report},
+    private_file,
     problem::Problem,
     render::{self, Format, Style},
 };
@@ -24,21 +24,6 @@ use crate::{
 /// no panic, if nobody reads standard error any more.
 pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Creates a file for what command lines are written to, which may hold secrets.
-///
-/// # Errors
-///
-/// As for any file that is created.
-pub fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Width of text that does not go to a terminal.
@@ -86,11 +71,11 @@ impl Output {
                 ..Self::to(Box::new(stdout), format, style)
             });
         };
-        let file = create_private(path);
+        let file = private_file::create(path);
         let file = file.map_err(|error| {
             Problem::new(
                 format!("cannot write reports to {}: {error}", path.display()),
-                "name a file in a folder that exists and is writable",
+                "name a new file, in a folder that exists and is writable",
             )
         })?;
         Ok(Self::to(Box::new(file), format, style))

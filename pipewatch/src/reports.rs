@@ -39,20 +39,25 @@ struct Waiting {
 }
 
 impl Reports {
-    /// To these places. A report waits for stacks that long; if they are not wanted,
-    /// no process is looked into.
-    pub fn new(output: Output, recorder: Option<Writer>, stacks: Option<Duration>) -> Self {
-        let desk = stacks.map(|_| Desk::open()).transpose();
+    /// To these places, without stacks.
+    pub fn new(output: Output, recorder: Option<Writer>) -> Self {
         Self {
             output,
             recorder,
-            desk: desk.unwrap_or_else(|error| {
-                say(format_args!("warning: reports are without stacks: {error}"));
-                None
-            }),
-            patience: stacks.unwrap_or_default(),
+            desk: None,
+            patience: Duration::ZERO,
             waiting: VecDeque::new(),
             ticket: 0,
+        }
+    }
+
+    /// From now on processes are looked into, by a thread that is started here, and a
+    /// report waits that long for what it finds.
+    pub fn with_stacks(&mut self, patience: Duration) {
+        self.patience = patience;
+        match Desk::open() {
+            Ok(desk) => self.desk = Some(desk),
+            Err(error) => say(format_args!("warning: reports are without stacks: {error}")),
         }
     }
 

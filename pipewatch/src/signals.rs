@@ -5,7 +5,7 @@ use std::thread;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{SignalsInfo, exfiltrator::origin::WithOrigin},
-    low_level::siginfo::Cause,
+    low_level::siginfo::{Cause, Origin},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -28,34 +28,50 @@ impl Signal {
     }
 }
 
+impl From<Origin> for Signal {
+    fn from(origin: Origin) -> Self {
+        Self {
+            number: origin.signal,
+            from_terminal: origin.cause == Cause::Kernel,
+        }
+    }
+}
+
+/// Signals that are caught, and kept until somebody asks.
+pub struct Caught(SignalsInfo<WithOrigin>);
+
 /// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process's life.
 ///
 /// # Errors
 ///
 /// The kernel refuses to install a handler.
-pub fn listen() -> Result<UnboundedReceiver<Signal>, Problem> {
-    let mut signals =
-        SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| {
-            Problem::new(
-                format!("cannot handle signals: {error}"),
-                "report this as a bug",
-            )
-        })?;
-    let (sender, receiver) = unbounded_channel();
-    thread::spawn(move || {
-        for origin in signals.forever() {
-            let from_terminal = origin.cause == Cause::Kernel;
-            // The receiver is gone only when pipewatch is about to exit.
-            if sender
-                .send(Signal {
-                    number: origin.signal,
-                    from_terminal,
-                })
-                .is_err()
-            {
-                return;
+pub fn catch() -> Result<Caught, Problem> {
+    let signals = SignalsInfo::new([SIGINT, SIGTERM, SIGHUP]);
+    signals.map(Caught).map_err(|error| {
+        Problem::new(
+            format!("cannot handle signals: {error}"),
+            "report this as a bug",
+        )
+    })
+}
+
+impl Caught {
+    /// One that came already.
+    pub fn pending(&mut self) -> Option<Signal> {
+        self.0.pending().next().map(Signal::from)
+    }
+
+    /// Passes them on as they come, by a thread of its own.
+    pub fn listen(mut self) -> UnboundedReceiver<Signal> {
+        let (sender, receiver) = unbounded_channel();
+        thread::spawn(move || {
+            for origin in self.0.forever() {
+                // The receiver is gone only when pipewatch is about to exit.
+                if sender.send(origin.into()).is_err() {
+                    return;
+                }
             }
-        }
-    });
-    Ok(receiver)
+        });
+        receiver
+    }
 }

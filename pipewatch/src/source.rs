@@ -9,12 +9,13 @@ use std::{
 };
 
 use crate::{
-    bpf::{Counters, Kernel, Mechanism, Options},
+    bpf::{Cause, Counters, Kernel, Mechanism, NotLoaded, Options},
     choice, clock,
     decode::Unreadable,
     event::{Actor, Arm, EndRow, Event, Sleep, Snapshot, TaskRow},
     finding::Act,
     ids::{Ktime, Pid, TableId, Tid},
+    privileges::{self, Job, Lack},
     problem::Problem,
     procfs::Tables,
     stack::{FramePointer, Walked},
@@ -79,7 +80,7 @@ impl Source {
         };
         let forced = match mechanisms {
             [] => None,
-            mechanisms => match Kernel::load(options, mechanisms) {
+            mechanisms => match load(options, mechanisms) {
                 Ok(kernel) => return Ok(Self::Bpf(Box::new(kernel))),
                 Err(refused) if backend == Backend::Auto => Some(choice::instead(refused)?),
                 Err(refused) => return Err(refused.problem),
@@ -94,6 +95,14 @@ impl Source {
             events: VecDeque::new(),
             state: None,
         })))
+    }
+
+    /// What it needs from now on.
+    pub fn job(&self) -> Job {
+        match self {
+            Self::Bpf(_) => Job::Probes,
+            Self::Procfs(_) => Job::Procfs,
+        }
     }
 
     /// Its name.
@@ -135,6 +144,7 @@ impl Source {
                 if let Some(attached) = kernel.attached() {
                     limits.extend(attached.fallbacks.iter().cloned());
                 }
+                limits.extend(privileges::lesser_lack());
             }
             Self::Procfs(looking) => limits.extend(looking.limits()),
         }
@@ -367,6 +377,27 @@ impl Source {
             Self::Bpf(kernel) => kernel.frame_pointer(tid),
             Self::Procfs(_) => None,
         }
+    }
+}
+
+/// Loads the programs, if all is there that this needs.
+///
+/// # Errors
+///
+/// As [`Kernel::load`], or a capability is missing.
+pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Kernel, NotLoaded> {
+    match privileges::lack() {
+        None => Kernel::load(options, mechanisms),
+        Some(Lack {
+            problem, partly, ..
+        }) => Err(NotLoaded {
+            problem,
+            cause: if partly {
+                Cause::Incomplete
+            } else {
+                Cause::Privileges
+            },
+        }),
     }
 }
 

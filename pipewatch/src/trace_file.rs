@@ -156,7 +156,7 @@ impl Writer {
 pub fn cannot_write(path: &Path, error: &io::Error) -> Problem {
     Problem::new(
         format!("cannot write the trace {}: {error}", path.display()),
-        "name a file in a folder that exists, is writable and has space left",
+        "name a new file, in a folder that exists, is writable and has space left",
     )
 }
 

@@ -7,6 +7,7 @@ mod program;
 mod record;
 mod shapes;
 mod target;
+mod user;
 mod watcher;
 
 pub use pace::{allowed, paced};
@@ -14,6 +15,7 @@ pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};
 pub use target::{python, scenario, shell};
+pub use user::{NOBODY, User};
 pub use watcher::{Watcher, pipewatch, pipewatch_running, require_root};
 
 use std::path::PathBuf;

@@ -20,6 +20,8 @@ const LEAVES: &[&str] = &[
     "clock",
     "signals",
     "target",
+    "privileges",
+    "private_file",
     "trace_file",
     "demo",
 ];

@@ -9,6 +9,8 @@ use aya::{BtfError, programs::ProgramError};
 pub enum Cause {
     /// This user may not load any program.
     Privileges,
+    /// This user was given some of what it takes, and not all.
+    Incomplete,
     /// The kernel has no type information, or it cannot be read.
     NoTypes,
     /// The kernel lacks a function that the programs call.
@@ -62,6 +64,7 @@ impl Cause {
     pub fn words(self) -> Option<&'static str> {
         match self {
             Self::Privileges | Self::NoTypes | Self::TooOld | Self::Unexpected => None,
+            Self::Incomplete => Some("not permitted: capabilities are missing"),
             Self::Lockdown => {
                 Some("the kernel is locked down (confidentiality): probes may not read its memory")
             }

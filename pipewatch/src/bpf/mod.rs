@@ -464,8 +464,8 @@ fn explain_load(error: &EbpfError) -> NotLoaded {
     let forbidden = message.contains("Operation not permitted") || message.contains("os error 1)");
     let problem = if forbidden {
         Problem::new(
-            "loading BPF programs needs root: operation not permitted",
-            "run as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
+            "loading BPF programs is not permitted, whatever capabilities there are",
+            "is this a container, or in a user namespace? run pipewatch on the host, as root",
         )
     } else {
         Problem::new(

@@ -1,6 +1,6 @@
 //! The file system that names the kernel's tracepoints.
 
-use std::{path::Path, thread};
+use std::{fs, io, thread};
 
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
@@ -14,8 +14,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 /// Runs `work` where tracefs is mounted. Hosts without systemd may not have it
 /// mounted; then it is, for the thread that does the work and nobody else.
 pub(super) fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Problem> {
-    let mounted = |path: &str| Path::new(path).join("events").is_dir();
-    if mounted(TRACEFS) || mounted("/sys/kernel/debug/tracing") {
+    if is_there(TRACEFS)? || is_there("/sys/kernel/debug/tracing")? {
         return Ok(work());
     }
     thread::scope(|scope| {
@@ -23,7 +22,9 @@ pub(super) fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T
             mount_for_this_thread().map_err(|error| {
                 Problem::new(
                     format!("tracefs is not mounted on {TRACEFS}, and mounting it failed: {error}"),
-                    format!("as root: mount -t tracefs tracefs {TRACEFS}"),
+                    format!(
+                        "that needs CAP_SYS_ADMIN; or, as root: mount -t tracefs tracefs {TRACEFS}"
+                    ),
                 )
             })?;
             Ok(work())
@@ -33,6 +34,18 @@ pub(super) fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Whether tracefs is mounted at this path.
+fn is_there(path: &str) -> Result<bool, Problem> {
+    match fs::metadata(format!("{path}/events")) {
+        Ok(events) => Ok(events.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Problem::new(
+            format!("cannot look into {path}: {error}"),
+            "that needs CAP_DAC_READ_SEARCH, or root",
+        )),
+        Err(_) => Ok(false),
+    }
 }
 
 fn mount_for_this_thread() -> rustix::io::Result<()> {

@@ -202,7 +202,6 @@ fn asleep() -> Sleep {
         end: end(3, false),
         call: Call::Read,
         nvcsw: 1,
-        stack: None,
         previous: None,
     }
 }

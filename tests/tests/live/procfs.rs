@@ -1,91 +1,35 @@
 //! Without BPF, as an ordinary user who looks at processes of their own.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 use pipewatch_tests::{
-    Program, Watcher, assert_contains, paced, pipewatch, pipewatch_running, require_root, scenario,
+    Program, User, Watcher, assert_contains, paced, pipewatch_running, scenario,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::expect::{PATIENCE, RUN, hang_of, hold_ms, is_alarm, resolution};
 
-const NOBODY: &str = "65534";
-
-/// A user without rights, and a folder of programs that they may execute.
-struct User {
-    folder: TempDir,
+/// A pipewatch that watches a program, and its first record.
+fn watch(user: &User, target: &Program, args: &[&str]) -> (Program, Value) {
+    let pid = target.pid().to_string();
+    let args = [&["--format", "json", "-p", &pid], args].concat();
+    let watcher = Program::start(user.pipewatch(&args));
+    let started = started(&watcher);
+    (watcher, started)
 }
 
-impl User {
-    fn new() -> Self {
-        require_root();
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
-        Self { folder }
-    }
-
-    /// A command as that user runs it.
-    fn command(&self, command: &Command) -> Command {
-        let mut as_user = Command::new("setpriv");
-        let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
-        as_user.args(ids).arg("--clear-groups");
-        as_user
-            .arg(self.reachable(command))
-            .args(command.get_args());
-        as_user.current_dir(self.folder.path());
-        as_user
-    }
-
-    /// The command's program, or a copy: the folder of what was built may be
-    /// closed to others. Copied by a process of its own, since a program that
-    /// this one has open for writing cannot be started.
-    fn reachable(&self, command: &Command) -> PathBuf {
-        let program = PathBuf::from(command.get_program());
-        let Some(name) = program.file_name().filter(|_| program.is_absolute()) else {
-            return program;
-        };
-        let copy = self.folder.path().join(name);
-        if !copy.exists() {
-            let mut cp = Command::new("cp");
-            cp.arg(&program).arg(&copy);
-            assert_eq!(Program::run(cp).code, 0, "cp");
-        }
-        copy
-    }
-
-    fn start(&self, command: &Command) -> Program {
-        Program::start(self.command(command))
-    }
-
-    fn pipewatch(&self, args: &[&str]) -> Command {
-        self.command(&pipewatch(args))
-    }
-
-    /// A pipewatch that watches a program, and its first record.
-    fn watch(&self, target: &Program, args: &[&str]) -> (Program, Value) {
-        let pid = target.pid().to_string();
-        let args = [&["--format", "json", "-p", &pid], args].concat();
-        let watcher = Program::start(self.pipewatch(&args));
-        let started = started(&watcher);
-        (watcher, started)
-    }
-
-    /// A scenario whose reader hangs, and what is to be said of it.
-    fn hung(&self, args: &[&str]) -> (Program, Value) {
-        let mut target = self.start(&scenario(args));
-        target.fact("ready");
-        target.go();
-        let mut known = target.fact("expect")["hang"].clone();
-        target.fact("reading");
-        without_history(&mut known);
-        (target, known)
-    }
+/// A scenario whose reader hangs, and what is to be said of it.
+fn hung(user: &User, args: &[&str]) -> (Program, Value) {
+    let mut target = user.start(&scenario(args));
+    target.fact("ready");
+    target.go();
+    let mut known = target.fact("expect")["hang"].clone();
+    target.fact("reading");
+    without_history(&mut known);
+    (target, known)
 }
 
 /// What only history tells is not to be known.
@@ -130,8 +74,8 @@ fn wait_until_it_reads(target: &Program) {
 #[test]
 fn a_forked_pair_and_its_end() {
     let user = User::new();
-    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", &hold_ms()]);
-    let (watcher, started) = user.watch(&target, &[]);
+    let (target, known) = hung(&user, &["fork-no-close", "--hold-ms", &hold_ms()]);
+    let (watcher, started) = watch(&user, &target, &[]);
     assert_eq!(started["backend"], "procfs");
     let limits = started["limits"].to_string();
     for word in ["not permitted", "/proc", "processes of others"] {
@@ -150,7 +94,7 @@ fn a_reader_that_holds_its_own_writer() {
     perl.args(["-e", "pipe(R, W); sysread(R, $x, 1)"]);
     let target = user.start(&perl);
     wait_until_it_reads(&target);
-    let (watcher, _) = user.watch(&target, &[]);
+    let (watcher, _) = watch(&user, &target, &[]);
     let hang = hang_of(&watcher, &target.pid().into());
     let expected = json!({
         "verdict": "self-held",
@@ -166,7 +110,7 @@ fn an_output_that_something_in_the_background_has() {
     let user = User::new();
     let target = user.start(&shell("echo $(sleep 90 &)"));
     wait_until_it_reads(&target);
-    let (watcher, _) = user.watch(&target, &[]);
+    let (watcher, _) = watch(&user, &target, &[]);
     let hang = hang_of(&watcher, &target.pid().into());
     let expected = json!({
         "verdict": "orphaned",
@@ -182,7 +126,7 @@ fn the_writer_lets_go_while_it_is_watched() {
     let seconds = paced(Duration::from_secs(6)).as_secs();
     let script = format!("(sleep 90 & exec sleep {seconds}) | (read line; sleep 90)");
     let target = user.start(&shell(&script));
-    let (watcher, _) = user.watch(&target, &["-v"]);
+    let (watcher, _) = watch(&user, &target, &["-v"]);
     let healthy = watcher.wait_for("a healthy wait", PATIENCE, |record| {
         record["type"] == "hang" && record["verdict"] == "waiting"
     });
@@ -197,7 +141,7 @@ fn the_writer_lets_go_while_it_is_watched() {
 fn a_slow_pipeline_is_silent() {
     let user = User::new();
     let target = user.start(&shell("sleep 90 | cat"));
-    let (watcher, _) = user.watch(&target, &["-v"]);
+    let (watcher, _) = watch(&user, &target, &["-v"]);
     watcher.wait_for("a healthy wait", PATIENCE, |record| {
         record["type"] == "hang" && record["verdict"] == "waiting"
     });
@@ -225,7 +169,7 @@ fn a_writer_of_another_user_is_not_taken_for_none() {
 #[test]
 fn a_single_look() {
     let user = User::new();
-    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", "90000"]);
+    let (target, known) = hung(&user, &["fork-no-close", "--hold-ms", "90000"]);
     let pid = target.pid().to_string();
     for args in [&["-p", &pid][..], &["--all"]] {
         let args = [&["snapshot", "--format", "json"], args].concat();
@@ -263,10 +207,10 @@ fn a_command_of_ones_own() {
 #[test]
 fn a_trace_replays_to_the_same_hangs() {
     let user = User::new();
-    let (target, known) = user.hung(&["fork-no-close", "--hold-ms", &hold_ms()]);
-    let trace = user.folder.path().join("trace");
+    let (target, known) = hung(&user, &["fork-no-close", "--hold-ms", &hold_ms()]);
+    let trace = user.folder().join("trace");
     let path = trace.to_str().expect("a path in UTF-8");
-    let (watcher, _) = user.watch(&target, &["--record", path]);
+    let (watcher, _) = watch(&user, &target, &["--record", path]);
     let hang = hang_of(&watcher, &known["reader"]["tid"]);
     resolution(&watcher, &hang);
     watcher.signal(nix::sys::signal::Signal::SIGTERM);
