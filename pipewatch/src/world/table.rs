@@ -8,6 +8,9 @@ use crate::{
     ids::{Fd, PipeId, ProcKey},
 };
 
+/// After how many acts a chain does not become longer.
+const LINKS: usize = 32;
+
 /// How a descriptor came to be where it is: the last act, and what went
 /// before. The chain ends at the pipe's creation, or where nobody looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +33,13 @@ impl Provenance {
         })
     }
 
-    /// By an act that was seen.
+    /// By an act that was seen. A shell that redirects in a loop duplicates what it
+    /// has duplicated without end, so of a long chain the last act is left out.
     pub fn seen(kind: ViaKind, act: Act, from: Option<Rc<Self>>) -> Rc<Self> {
+        let from = from.map(|link| match &link.from {
+            Some(before) if link.chain().nth(LINKS).is_some() => before.clone(),
+            _ => link,
+        });
         Rc::new(Self {
             kind,
             act: Some(act),
@@ -155,5 +163,37 @@ impl Table {
                 slot.intent = Some(intent);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Actor,
+        ids::{Ktime, Pid, Tid},
+    };
+
+    #[test]
+    fn a_history_without_end_has_an_end_and_keeps_its_beginning() {
+        let act = Act {
+            time: Ktime(1),
+            actor: Actor {
+                process: ProcKey {
+                    pid: Pid(500),
+                    start: 1,
+                },
+                tid: Tid(500),
+                comm: "sh".into(),
+            },
+            stack: None,
+        };
+        let mut via = Provenance::seen(ViaKind::Created, act, None);
+        for _ in 0..10_000 {
+            via = Provenance::seen(ViaKind::Dup, act, Some(via));
+        }
+        let kinds: Vec<ViaKind> = via.chain().map(|link| link.kind).collect();
+        assert!(kinds.len() <= LINKS + 2, "{}", kinds.len());
+        assert_eq!(kinds.last(), Some(&ViaKind::Created));
     }
 }
