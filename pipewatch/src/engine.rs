@@ -434,9 +434,14 @@ impl Engine {
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
         let evidence = Evidence::new(snapshot, self.rules.own, self.lost);
         let due: Vec<Key> = self.due(now).collect();
-        due.into_iter()
+        let findings = due
+            .into_iter()
             .filter_map(|key| self.look_at(key, &evidence, now))
-            .collect()
+            .collect();
+        // A thread that lives long may wait for one pipe after the other.
+        self.waits
+            .retain(|(_, pipe), tracked| pipe.is_none() || tracked.look.is_some());
+        findings
     }
 
     fn look_at(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {

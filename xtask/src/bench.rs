@@ -5,8 +5,10 @@ use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::packages::{self, Need};
+use crate::vm::instructions;
 use crate::workspace::{self, Workspace};
 use crate::{ebpf, exec, frame};
 
@@ -18,10 +20,33 @@ const TOOLS: [Need; 4] = [
     ("lsfd", "util-linux"),
 ];
 
+/// What the test programs measure, on this machine, as root.
+const LIVE: [&str; 5] = ["operations", "host", "latency", "resources", "storm"];
+const ENGINE: &str = "engine";
+const INSTRUCTIONS: &str = "instructions";
+
+/// All that can be named.
+pub const NAMES: [&str; 7] = {
+    let [a, b, c, d, e] = LIVE;
+    [a, b, c, d, e, ENGINE, INSTRUCTIONS]
+};
+
 /// Measures all of it, or what is named.
 pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
-    packages::provide("bench", TOOLS.iter())?;
     ebpf::ensure(workspace)?;
+    let is_wanted = |name: &&str| names.is_empty() || names.iter().any(|named| named == name);
+    if is_wanted(&ENGINE) {
+        write(workspace, &framed(ENGINE, &engine(workspace)?))?;
+    }
+    if is_wanted(&INSTRUCTIONS) {
+        let tables = instructions::count(workspace)?;
+        write(workspace, &framed(INSTRUCTIONS, &tables))?;
+    }
+    let live: Vec<&str> = LIVE.into_iter().filter(|name| is_wanted(name)).collect();
+    if live.is_empty() {
+        return Ok(());
+    }
+    packages::provide("bench", TOOLS.iter())?;
     let mut build = workspace.cargo();
     build.args(["build", "--release", "--package", "pipewatch"]);
     exec::run(build.args(["--package", "pipewatch-tests"]))?;
@@ -30,16 +55,24 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     let mut bench = exec::as_root(release.join("bench"))?;
     bench.env("PIPEWATCH_BIN", release.join("pipewatch"));
     let output = bench
-        .args(names)
+        .args(live)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("cannot start {}", exec::name(&bench)))?;
-    let printed = String::from_utf8_lossy(&output.stdout);
+    write(workspace, &String::from_utf8_lossy(&output.stdout))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", exec::name(&bench), output.status);
+    }
+    Ok(())
+}
+
+/// Writes what is framed in `printed` into the document.
+fn write(workspace: &Workspace, printed: &str) -> Result<()> {
     let path = workspace.root.join("docs/performance.md");
     let mut document = workspace::read(&path)?;
-    for name in frame::names(&printed) {
+    for name in frame::names(printed) {
         // One that was not measured to its end is not framed.
-        let Some(found) = frame::find(&printed, name) else {
+        let Some(found) = frame::find(printed, name) else {
             continue;
         };
         document = frame::replace(&document, name, found)
@@ -48,8 +81,35 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     }
     fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("bench: wrote {}", path.display());
-    if !output.status.success() {
-        bail!("{} failed: {}", exec::name(&bench), output.status);
-    }
     Ok(())
+}
+
+fn framed(name: &str, table: &str) -> String {
+    format!("<!-- bench {name}: begin -->\n{table}<!-- bench {name}: end -->\n")
+}
+
+/// Runs the benchmark of the engine, and tells the medians that it has written down.
+fn engine(workspace: &Workspace) -> Result<String> {
+    let mut bench = workspace.cargo();
+    bench.args(["bench", "--package", "pipewatch", "--bench", ENGINE]);
+    exec::run(bench.env("CRITERION_HOME", workspace.target.join("criterion")))?;
+    let mut rows = Vec::new();
+    let folder = workspace.target.join("criterion").join(ENGINE);
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {folder:?}"))? {
+        let entry = entry.context("cannot list the results")?;
+        let path = entry.path().join("new/estimates.json");
+        if let Ok(history) = entry.file_name().to_string_lossy().parse::<u64>() {
+            let estimates: Value = serde_json::from_str(&workspace::read(&path)?)
+                .with_context(|| format!("{} is not valid", path.display()))?;
+            let median = estimates["median"]["point_estimate"].as_f64();
+            let median = median.with_context(|| format!("{} has no median", path.display()))?;
+            rows.push((history, median));
+        }
+    }
+    rows.sort_by_key(|(history, _)| *history);
+    let rows = rows
+        .iter()
+        .map(|(history, median)| format!("| {history} | {median:.0} ns |\n"));
+    let head = "| events before | for each event more |\n|---|---|\n";
+    Ok([head.to_owned()].into_iter().chain(rows).collect())
 }

@@ -67,7 +67,8 @@ enum Command {
     /// Measure what pipewatch costs, all of it or what is named, as root, and write the tables into
     /// docs/performance.md
     Bench {
-        /// `operations`, `host`, `latency`, `resources` or `storm`
+        /// Some of it
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(bench::NAMES))]
         names: Vec<String>,
     },
     /// Run the live tests in virtual machines, kernel by kernel and backend by backend; all of them

@@ -25,6 +25,16 @@ const NOTHING_TO_RUN: &str = "Unable to mount root fs";
 /// Memory: all programs lie in it.
 const MEGABYTES: &str = "1024";
 
+/// Makes an emulated guest's clocks count its instructions.
+const COUNTING: &[&str] = &[
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "base=2026-01-01T00:00:00,clock=vm",
+    "-seed",
+    "42",
+];
+
 /// What runs the instructions of a guest.
 #[derive(Clone, Copy, Debug)]
 pub enum Accel {
@@ -32,6 +42,9 @@ pub enum Accel {
     Kvm,
     /// QEMU, which translates them.
     Tcg,
+    /// The same, where every instruction takes a nanosecond of the guest's time, and
+    /// all that happens happens again in the next run.
+    Counting,
 }
 
 impl Accel {
@@ -52,7 +65,15 @@ impl Accel {
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
+            Self::Tcg | Self::Counting => "tcg",
+        }
+    }
+
+    /// What else the emulator is given, and the kernel.
+    fn args(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Kvm | Self::Tcg => (&[], ""),
+            Self::Counting => (COUNTING, " nokaslr"),
         }
     }
 
@@ -60,7 +81,7 @@ impl Accel {
     pub fn slowness(self) -> u32 {
         match self {
             Self::Kvm => 1,
-            Self::Tcg => 4,
+            Self::Tcg | Self::Counting => 4,
         }
     }
 }
@@ -83,14 +104,19 @@ fn boot(
         fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let errors = output.try_clone().context("cannot share the log")?;
     let mut qemu = Command::new(arch.qemu);
+    let (machine, parameters) = accel.args();
     qemu.args(arch.machine)
+        .args(machine)
         .args(["-accel", accel.name(), "-m", MEGABYTES, "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio", "-monitor", "none"])
         .arg("-kernel")
         .arg(kernel)
         .args([
             "-append",
-            &format!("console={} quiet panic=-1 oops=panic", arch.console),
+            &format!(
+                "console={} quiet panic=-1 oops=panic{parameters}",
+                arch.console
+            ),
         ])
         .stdin(Stdio::null())
         .stdout(output)

@@ -14,7 +14,7 @@ use super::suite::{DOCTORS, Run};
 use crate::workspace::Workspace;
 
 /// Where the programs lie.
-const FOLDER: &str = "pipewatch";
+pub const FOLDER: &str = "pipewatch";
 
 /// The first process.
 const INIT: &str = include_str!("init.sh");
@@ -67,10 +67,10 @@ impl Image {
         })
     }
 
-    /// Writes the image of a guest that does this.
-    pub fn write(&self, into: &Path, job: &Job) -> Result<()> {
+    /// Writes the image of a guest that runs this script.
+    pub fn write(&self, into: &Path, script: &str) -> Result<()> {
         let tree = tempfile::tempdir().context("cannot make a folder")?;
-        write(&tree.path().join("run.sh"), &script(job))?;
+        write(&tree.path().join("run.sh"), script)?;
         let own = into.with_extension("run");
         archive::pack(tree.path(), &own, archive::FAST)?;
         let mut image =
@@ -106,7 +106,7 @@ impl Job {
 /// The doctor, then each test by itself, framed by lines that are read again
 /// from the log. Where pipewatch says that a backend is not to be had, there is
 /// nothing to be tested; any other refusal is left to the tests.
-fn script(job: &Job) -> String {
+pub fn script(job: &Job) -> String {
     let mut script = format!(
         "#!/bin/sh\n\
          cd /{FOLDER}\n\

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Options;
 use super::guest;
-use super::image::Job;
+use super::image::{self, Job};
 use super::kernels::Kernel;
 use super::log::Log;
 use super::matrix::Cell;
@@ -134,12 +134,14 @@ impl<'a> Lab<'a> {
     }
 
     fn boot(&self, task: &Task, name: &str) -> Result<Log> {
-        let image = tempfile::NamedTempFile::new().context("cannot make a file")?;
-        task.site.image.write(image.path(), &task.job)?;
+        let file = tempfile::NamedTempFile::new().context("cannot make a file")?;
+        task.site
+            .image
+            .write(file.path(), &image::script(&task.job))?;
         let path = self.logs.join(format!("{name}.log"));
         let kernel = &task.kernel.image;
         let Site { arch, accel, .. } = task.site;
-        guest::run(arch, *accel, kernel, image.path(), &path)?;
+        guest::run(arch, *accel, kernel, file.path(), &path)?;
         let printed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let printed = String::from_utf8_lossy(&printed);
         Ok(Log::read(&printed, task.job.commands()))

@@ -7,6 +7,7 @@ mod cross;
 mod debian;
 mod guest;
 mod image;
+pub mod instructions;
 mod kernels;
 mod lab;
 mod log;

@@ -17,7 +17,7 @@ const TESTS: &str = "live";
 
 /// The programs, as files.
 pub struct Programs {
-    /// The tool, the scenarios, and the tests.
+    /// The tool, the scenarios, the measurements, and the tests.
     pub files: Vec<(&'static str, PathBuf)>,
 }
 
@@ -55,6 +55,7 @@ pub fn build(
         files: vec![
             ("pipewatch", bin.join("pipewatch")),
             ("scenario", bin.join("scenario")),
+            ("bench", bin.join("bench")),
             (TESTS, live),
         ],
     })

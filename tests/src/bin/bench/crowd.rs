@@ -18,6 +18,7 @@ impl Crowd {
             drop(ready);
             // SAFETY: a group of its own, which is killed as one.
             unsafe { libc::setpgid(0, 0) };
+            end_with_the_parent();
             for _ in 0..processes {
                 // SAFETY: as above.
                 if unsafe { libc::fork() } == 0 {
@@ -51,6 +52,7 @@ impl Drop for Crowd {
 
 /// Makes pipes, tells that by a byte, and keeps them.
 fn hold(pipes: u32, ready: io::PipeWriter) -> ! {
+    end_with_the_parent();
     let mut kept = Vec::new();
     for _ in 0..pipes {
         match io::pipe() {
@@ -67,6 +69,12 @@ fn hold(pipes: u32, ready: io::PipeWriter) -> ! {
         unsafe { libc::_exit(1) };
     }
     sleep_for_ever()
+}
+
+/// Leaves no crowd behind a measurement that was killed.
+fn end_with_the_parent() {
+    // SAFETY: takes a number.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 fn sleep_for_ever() -> ! {

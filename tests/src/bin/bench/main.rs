@@ -1,10 +1,11 @@
 //! Measurements of pipewatch, each as a table for docs/performance.md: `cargo xtask
-//! bench` runs them all and writes them there. What is measured together is measured
+//! bench` runs them and writes them there. What is measured together is measured
 //! in interleaved rounds; ratios and medians count, since times differ from machine to
 //! machine.
 
 mod crowd;
 mod host;
+mod instructions;
 mod latency;
 mod operations;
 mod resources;
@@ -18,25 +19,27 @@ use pipewatch_tests::require_root;
 /// A measurement: its name, and what prints its table.
 type Measurement = (&'static str, fn() -> io::Result<()>);
 
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 6] = [
     ("operations", operations::measure),
     ("host", host::measure),
     ("latency", latency::measure),
     ("resources", resources::measure),
     ("storm", storm::measure),
+    ("instructions", instructions::measure),
 ];
 
 fn main() -> ExitCode {
     require_root();
     let wanted: Vec<String> = env::args().skip(1).collect();
     let known = |name: &String| MEASUREMENTS.iter().any(|(known, _)| known == name);
-    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+    if wanted.is_empty() || !wanted.iter().all(known) {
         let names = MEASUREMENTS.map(|(name, _)| name).join(", ");
-        eprintln!("error: there is no measurement {unknown}\nhint: there are {names}");
+        let wanted = wanted.join(" ");
+        eprintln!("error: not all of these are measurements: {wanted}\nhint: name some of {names}");
         return ExitCode::from(2);
     }
     for (name, measure) in MEASUREMENTS {
-        if !wanted.is_empty() && !wanted.iter().any(|it| it == name) {
+        if !wanted.iter().any(|it| it == name) {
             continue;
         }
         eprintln!("bench: {name}");

@@ -172,7 +172,7 @@ fn pin(to_first: bool) {
     unsafe { libc::sched_setaffinity(0, size_of_val(&cpus), &raw const cpus) };
 }
 
-fn getppid(times: u32) -> io::Result<()> {
+pub(super) fn getppid(times: u32) -> io::Result<()> {
     for _ in 0..times {
         // SAFETY: takes nothing and cannot fail.
         unsafe { libc::syscall(libc::SYS_getppid) };
@@ -180,7 +180,7 @@ fn getppid(times: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn write_read(times: u32) -> io::Result<()> {
+pub(super) fn write_read(times: u32) -> io::Result<()> {
     let (mut reader, mut writer) = io::pipe()?;
     let mut byte = [0];
     for _ in 0..times {
@@ -190,7 +190,7 @@ fn write_read(times: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn ping_pong(times: u32) -> io::Result<()> {
+pub(super) fn ping_pong(times: u32) -> io::Result<()> {
     let (mut there, mut ping) = io::pipe()?;
     let (mut back, mut pong) = io::pipe()?;
     std::thread::scope(|scope| {
@@ -212,14 +212,14 @@ fn ping_pong(times: u32) -> io::Result<()> {
     })
 }
 
-fn pipe_close(times: u32) -> io::Result<()> {
+pub(super) fn pipe_close(times: u32) -> io::Result<()> {
     for _ in 0..times {
         drop(io::pipe()?);
     }
     Ok(())
 }
 
-fn fork_exit(times: u32) -> io::Result<()> {
+pub(super) fn fork_exit(times: u32) -> io::Result<()> {
     let pipes: Vec<_> = (0..10).map(|_| io::pipe()).collect::<io::Result<_>>()?;
     for _ in 0..times {
         // SAFETY: the child does nothing but end.

@@ -50,6 +50,8 @@ pub fn measure() -> io::Result<()> {
     let (events, lost) = (count("events"), count("lost_events"));
     head(&["storm of 60 s", "value"]);
     row(&["events".to_owned(), events.to_string()]);
+    let rate = events as f64 / LASTING.as_secs_f64();
+    row(&["events per second".to_owned(), format!("{rate:.0}")]);
     row(&["lost".to_owned(), lost.to_string()]);
     let each = used * 1e6 / events as f64;
     row(&[

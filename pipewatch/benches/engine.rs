@@ -1,0 +1,103 @@
+//! What the engine takes for an event, after a thousand events and after a million:
+//! it must not depend on how much has happened before.
+//!
+//! The events are those of `scenario storm` (50 threads, 200 forks, pipes and a leak)
+//! as `pipewatch --record` wrote them, again and again: each time with other
+//! processes, pipes and tables, at a later time. Each sleep is told once; looks are left
+//! out, which come at their own pace.
+
+use std::{
+    hint::black_box,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use pipewatch::{
+    engine::Engine,
+    input::Input,
+    trace_file::{self, Entry, Trace},
+};
+use serde_json::Value;
+
+const TRACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/storm.trace.gz");
+/// How many events have happened before.
+const HISTORIES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// How many are made ready at a time.
+const BATCH: u64 = 1_000;
+
+fn engine(criterion: &mut Criterion) {
+    let trace = trace();
+    let storm: Vec<Value> = trace.entries.iter().filter_map(written).collect();
+    let mut group = criterion.benchmark_group("engine");
+    group.sample_size(20);
+    // Making the events ready takes ten times as long as what is measured.
+    group.warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_millis(500));
+    for history in HISTORIES {
+        let mut events = (0..).flat_map(|round| storm.iter().map(move |input| later(input, round)));
+        let mut engine = Engine::new(trace.header.rules);
+        tell(&mut engine, &mut events, history);
+        group.bench_function(BenchmarkId::from_parameter(history), |bencher| {
+            bencher.iter_custom(|count| tell(&mut engine, &mut events, count));
+        });
+    }
+    group.finish();
+}
+
+/// Reads it, as what it is when unpacked.
+fn trace() -> Trace {
+    let unpacked = Command::new("gzip").args(["-dc", TRACE]).output();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("storm.trace");
+    std::fs::write(&path, unpacked.expect("gzip").stdout).expect("room for a trace");
+    trace_file::read(&path).expect("a trace")
+}
+
+fn written(entry: &Entry) -> Option<Value> {
+    let Entry::Input(input) = entry else {
+        return None;
+    };
+    Some(serde_json::to_value(input).expect("an input that can be written"))
+}
+
+/// The same in another round: nothing that was there is there any more.
+fn later(input: &Value, round: u64) -> Input {
+    let mut input = input.clone();
+    shift(&mut input, round);
+    serde_json::from_value(input).expect("an input")
+}
+
+fn shift(value: &mut Value, round: u64) {
+    for (name, value) in value.as_object_mut().into_iter().flatten() {
+        let step = match name.as_str() {
+            "pid" | "tid" | "child_tid" | "sleeper" => 1 << 16,
+            "time" | "start" | "since" | "previous" => 10_000_000_000,
+            "table" | "child_table" | "file" | "write_file" | "address" => 1 << 32,
+            "inode" => 1 << 32,
+            _ => 0,
+        };
+        match value.as_u64() {
+            Some(number) => *value = Value::from(number + step * round),
+            None => shift(value, round),
+        }
+    }
+}
+
+/// Tells the engine the next events, and how long it takes for them.
+fn tell(engine: &mut Engine, events: &mut impl Iterator<Item = Input>, count: u64) -> Duration {
+    let mut taken = Duration::ZERO;
+    for begin in (0..count).step_by(BATCH as usize) {
+        let size = BATCH.min(count - begin) as usize;
+        let batch: Vec<Input> = events.by_ref().take(size).collect();
+        let begun = Instant::now();
+        for input in &batch {
+            black_box(engine.take(input));
+        }
+        taken += begun.elapsed();
+    }
+    taken
+}
+
+criterion_group!(benches, engine);
+criterion_main!(benches);
