@@ -7,7 +7,7 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
@@ -200,6 +200,10 @@ impl Engine {
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
         self.world.adopt(snapshot, lost.is_some());
+        // Threads may have ended unseen.
+        let present: BTreeSet<Tid> = snapshot.tasks.iter().map(|row| row.actor.tid).collect();
+        self.waits
+            .retain(|(tid, _), tracked| tracked.look.is_some() || present.contains(tid));
         for row in &snapshot.tasks {
             if let Some(sleep) = row.sleep {
                 self.sleeping(row.actor, row.table, sleep);
@@ -519,7 +523,23 @@ impl Engine {
             tracked.look = Some(now.after(SETTLE));
             return None;
         }
-        tracked.finish(woken, outcome, None)
+        self.over(key, woken, outcome, None)
+    }
+
+    /// A wait of a thread that lives is over. A read is remembered until the next
+    /// one, since the same sleep may be told of again.
+    fn over(
+        &mut self,
+        key: Key,
+        time: Ktime,
+        outcome: Outcome,
+        freed_by: Option<FreedBy>,
+    ) -> Option<Finding> {
+        let finding = self.waits.get_mut(&key)?.finish(time, outcome, freed_by);
+        if key.1.is_some() {
+            self.waits.remove(&key);
+        }
+        finding
     }
 
     fn judged(&mut self, key: Key, judgement: Judgement, now: Ktime) -> Option<Finding> {
@@ -620,7 +640,7 @@ impl Engine {
             tracked.look = Some(event.time.after(SETTLE));
             return None;
         };
-        tracked.finish(event.time, outcome, freed_by)
+        self.over(key, event.time, outcome, freed_by)
     }
 }
 

@@ -8,6 +8,9 @@ use crate::{
     ids::{Fd, PipeId, ProcKey},
 };
 
+/// So many acts are remembered of how a descriptor came to be where it is.
+const LINKS: usize = 32;
+
 /// How a descriptor came to be where it is: the last act, and what went
 /// before. The chain ends at the pipe's creation, or where nobody looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +38,26 @@ impl Provenance {
         Rc::new(Self {
             kind,
             act: Some(act),
-            from,
+            from: from.map(Self::bounded),
+        })
+    }
+
+    /// Without the links in the middle if there are so many that a descriptor which is
+    /// handed on for ever would fill the memory: it stays known how the end left the
+    /// pipe's maker, and how it came here last.
+    fn bounded(from: Rc<Self>) -> Rc<Self> {
+        if from.chain().count() < LINKS {
+            return from;
+        }
+        let links = std::iter::successors(Some(&from), |link| link.from.as_ref());
+        let links: Vec<&Rc<Self>> = links.collect();
+        let oldest = Rc::clone(links[links.len() - LINKS / 4]);
+        let newest = links[..LINKS / 4].iter().rev();
+        newest.fold(oldest, |from, link| {
+            Rc::new(Self {
+                from: Some(from),
+                ..(***link).clone()
+            })
         })
     }
 
