@@ -8,5 +8,7 @@ mod expect;
 mod hang;
 mod healthy;
 mod procfs;
+mod remains;
+mod terminal;
 mod text;
 mod trace;
