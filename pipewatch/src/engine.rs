@@ -32,7 +32,7 @@ const DYING: u64 = 200 * MS;
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
 const UNSEEN: u64 = 600 * MS;
-/// How often a stopped thread is looked at.
+/// How often a thread is looked at that is stopped, or frozen.
 const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
@@ -60,6 +60,8 @@ struct Tracked {
     reported: Option<Reported>,
     /// A wake-up that does not tell by itself whether the wait is over.
     woken: Option<Ktime>,
+    /// Since when there is nothing to wait for any more.
+    leaving: Option<Ktime>,
     /// When it was last seen to wait for the pipe among others.
     seen: Ktime,
     /// The sleep whose end the kernel is to report.
@@ -78,6 +80,7 @@ impl Tracked {
             suspect: false,
             reported: None,
             woken: None,
+            leaving: None,
             seen: wait.sleep.since,
             armed: None,
         }
@@ -492,10 +495,15 @@ impl Engine {
         }
         tracked.woken = None;
         match judge(&tracked.wait, evidence, &mut self.world) {
-            Some(judgement) => self.judged(key, judgement, now),
+            Some(judgement) => {
+                tracked.leaving = None;
+                self.judged(key, judgement, now)
+            }
             None => {
-                // About to go on; if it does not, somebody else took the bytes.
-                tracked.look = Some(now.after(SETTLE));
+                // About to go on; if it does not, somebody else took the bytes, or it
+                // is frozen.
+                let lasting = now.since(*tracked.leaving.get_or_insert(now));
+                tracked.look = Some(now.after(lasting.clamp(SETTLE, PAUSE)));
                 None
             }
         }

@@ -9,6 +9,5 @@ mod hang;
 mod healthy;
 mod procfs;
 mod remains;
-mod terminal;
 mod text;
 mod trace;

@@ -1,0 +1,9 @@
+//! As `live`, under conditions that are harder, or need other tools.
+
+#[path = "../live/expect.rs"]
+#[allow(dead_code, reason = "each target uses the part it needs")]
+mod expect;
+
+mod halted;
+mod terminal;
+mod traced;
