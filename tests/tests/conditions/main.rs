@@ -5,5 +5,6 @@
 mod expect;
 
 mod halted;
+mod races;
 mod terminal;
 mod traced;
