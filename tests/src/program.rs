@@ -117,6 +117,15 @@ impl Program {
             .unwrap_or_else(|error| panic!("cannot tell {}: {error}", self.command));
     }
 
+    /// How much of its memory is resident, in kilobytes.
+    pub fn resident_kb(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("a process that has not been reaped");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{} has ended", self.command))
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid() as i32), signal).expect("a process that has not been reaped");

@@ -5,6 +5,7 @@
 mod expect;
 
 mod halted;
+mod memory;
 mod races;
 mod terminal;
 mod traced;
