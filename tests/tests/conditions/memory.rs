@@ -11,29 +11,29 @@ const NOISE: u64 = 2_048;
 
 /// Two times so many forks, with a pipe each, and a word after each time.
 const FORKS: &str = r#"
-import os, sys
-print('{"fact": "ready"}', flush=True)
-for half in ['first', 'second']:
-    sys.stdin.readline()
-    for _ in range(10_000):
-        r, w = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.close(w)
-        os.read(r, 1)
-        os.close(r)
-        os.waitpid(pid, 0)
-    print('{"fact": "%s"}' % half, flush=True)
-sys.stdin.readline()
+$| = 1;
+print qq({"fact": "ready"}\n);
+for my $half ('first', 'second') {
+    <STDIN>;
+    for (1 .. 10_000) {
+        pipe(my $r, my $w);
+        my $pid = fork // die;
+        POSIX::_exit(0) if $pid == 0;
+        close($w);
+        sysread($r, my $byte, 1);
+        waitpid($pid, 0);
+    }
+    print qq({"fact": "$half"}\n);
+}
+<STDIN>;
 "#;
 
 #[test]
 fn of_twenty_thousand_forks() {
-    let mut python = Command::new("python3");
-    python.args(["-c", FORKS]);
-    let mut target = Program::ready(python);
-    let watcher = Watcher::start(&["--all"]);
+    let mut perl = Command::new("perl");
+    perl.args(["-MPOSIX", "-e", FORKS]);
+    let mut target = Program::ready(perl);
+    let watcher = Watcher::of(&target, &[]);
     let mut after = |half: &str| {
         target.go();
         target.wait_for(half, RUN, |fact| fact["fact"] == half);
