@@ -8,6 +8,7 @@ use pipewatch_tests::{Program, Watcher, assert_contains, python, scenario};
 use serde_json::{Value, json};
 
 use crate::expect::{self, PATIENCE, RUN, is_alarm, list};
+use crate::{alone, nice};
 
 /// Some of them are hangs for a moment, and told if they are seen in time.
 #[test]
@@ -31,8 +32,10 @@ fn readers_that_die_while_they_are_judged() {
 
 #[test]
 fn a_table_that_changes_while_a_hang_is_judged() {
+    let _alone = alone();
     let hold = expect::hold_ms();
-    let mut target = Program::ready(scenario(&["fork-amid-churn", "--hold-ms", &hold]));
+    let amid = scenario(&["fork-amid-churn", "--hold-ms", &hold]);
+    let mut target = Program::ready(nice(&amid));
     let watcher = Watcher::of(&target, &[]);
     target.go();
     let mut expected = expect::what_tables_show(&target.fact("expect")["hang"]);
@@ -48,7 +51,9 @@ fn a_table_that_changes_while_a_hang_is_judged() {
 
 #[test]
 fn a_table_that_changes_while_a_healthy_wait_is_judged() {
-    let mut target = Program::ready(scenario(&["sentinel-amid-churn", "--hold-ms", "90000"]));
+    let _alone = alone();
+    let amid = scenario(&["sentinel-amid-churn", "--hold-ms", "90000"]);
+    let mut target = Program::ready(nice(&amid));
     let watcher = Watcher::of(&target, &["--threshold", "300ms"]);
     target.go();
     target.fact("reading");
@@ -58,11 +63,12 @@ fn a_table_that_changes_while_a_healthy_wait_is_judged() {
 /// In a namespace with so few process ids that each is used again many times a second.
 #[test]
 fn a_hang_among_ids_that_are_used_again_and_again() {
+    let _alone = alone();
     let scenario = scenario(&[]);
     let scenario = scenario.get_program().to_str().expect("UTF-8");
     let script = r#"
         echo 330 > /proc/sys/kernel/pid_max
-        "$0" churn --now --hold-ms 5000 > /dev/null &
+        nice -n 19 "$0" churn --now --hold-ms 5000 > /dev/null &
         exec "$0" fork-no-close --hold-ms 4000"#;
     let mut boxed = Command::new("unshare");
     boxed.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);

@@ -17,18 +17,51 @@ const AT_ONCE: usize = 10;
 /// When to give up on a record.
 const PATIENCE: Duration = Duration::from_secs(60);
 const STORM_MS: u128 = 3_600_000;
+/// How often a hang is enacted that was not told: what is lost of it differs.
+const TRIES: usize = 3;
+
+/// Hangs that the tables alone do not settle (docs/accuracy.md), so that it depends on
+/// what was lost whether they are told.
+const UNSETTLED: [&str; 18] = [
+    "chain-waitpid",
+    "coproc",
+    "exec-no-cloexec",
+    "exec-no-cloexec-poll",
+    "exec-status-rust",
+    "fifo-writer",
+    "in-flight",
+    "in-flight-ring",
+    "jobserver-dup",
+    "odd-fd",
+    "passed",
+    "passed-on",
+    "pid-namespace",
+    "pidfd-getfd",
+    "process-substitution-out",
+    "socketpair",
+    "timed-poll",
+    "timed-select",
+];
 
 /// Prints the table; what must not be is returned.
 pub fn run() -> Vec<String> {
     let watcher = Watcher::start(&["--all", "--buffer", BUFFER]);
     let storm = storm(STORM_MS);
     let all: Vec<&Shape> = shapes().collect();
-    for batch in all.chunks(AT_ONCE) {
-        eprintln!(
-            "soak: {}",
-            batch.iter().map(|it| it.name).collect::<Vec<_>>().join(" ")
-        );
-        enact(batch);
+    let mut at_first = 0;
+    let mut rest = all.clone();
+    for number in 0..TRIES {
+        for batch in rest.chunks(AT_ONCE) {
+            let names: Vec<&str> = batch.iter().map(|shape| shape.name).collect();
+            eprintln!("soak: {}", names.join(" "));
+            enact(batch);
+        }
+        let hangs = watcher.records("hang");
+        rest.retain(|shape| verdict(shape).is_some() && about(shape, &hangs).is_empty());
+        if number == 0 {
+            let hangs = all.iter().filter(|shape| verdict(shape).is_some());
+            at_first = hangs.count() - rest.len();
+        }
     }
     drop(storm);
     watcher.signal(Signal::SIGTERM);
@@ -45,7 +78,12 @@ pub fn run() -> Vec<String> {
         match expected {
             None if records.is_empty() => silent += 1,
             None => complaints.push(format!("{} is healthy: {:#}", shape.name, records[0])),
-            Some(_) if records.is_empty() => untold.push(format!("`{}`", shape.name)),
+            Some(_) if records.is_empty() => {
+                untold.push(format!("`{}`", shape.name));
+                if !UNSETTLED.contains(&shape.name) {
+                    complaints.push(format!("{} was not told", shape.name));
+                }
+            }
             Some(verdict) if right(&verdict) => {
                 told += 1;
                 inferred += u32::from(records.iter().all(|it| it["certainty"] == "inferred"));
@@ -72,7 +110,11 @@ pub fn run() -> Vec<String> {
     for (name, value) in [
         ("events that came", stopped["events"].to_string()),
         ("events lost", lost.to_string()),
-        ("hangs told, with the right verdict", told.to_string()),
+        ("hangs told at the first try, of 54", at_first.to_string()),
+        (
+            "hangs told in three tries, with the right verdict",
+            told.to_string(),
+        ),
         ("of these `inferred`", inferred.to_string()),
         ("hangs told, with another verdict", or_none(&otherwise)),
         ("hangs not told", or_none(&untold)),
