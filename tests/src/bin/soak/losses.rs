@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use pipewatch_tests::{Shape, Watcher, shapes};
 
 use super::{
-    planted::{about, enact, storm, verdict},
+    planted::{UNSETTLED, about, enact, storm, verdict},
     table::{head, row},
 };
 
@@ -19,29 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STORM_MS: u128 = 3_600_000;
 /// How often a hang is enacted that was not told: what is lost of it differs.
 const TRIES: usize = 3;
-
-/// Hangs that the tables alone do not settle (docs/accuracy.md), so that it depends on
-/// what was lost whether they are told.
-const UNSETTLED: [&str; 18] = [
-    "chain-waitpid",
-    "coproc",
-    "exec-no-cloexec",
-    "exec-no-cloexec-poll",
-    "exec-status-rust",
-    "fifo-writer",
-    "in-flight",
-    "in-flight-ring",
-    "jobserver-dup",
-    "odd-fd",
-    "passed",
-    "passed-on",
-    "pid-namespace",
-    "pidfd-getfd",
-    "process-substitution-out",
-    "socketpair",
-    "timed-poll",
-    "timed-select",
-];
 
 /// Prints the table; what must not be is returned.
 pub fn run() -> Vec<String> {

@@ -8,6 +8,29 @@ use serde_json::Value;
 /// Until a shape is over on a machine that is busy.
 const LASTING: Duration = Duration::from_secs(120);
 
+/// Hangs that the tables alone do not settle (docs/accuracy.md), so that it depends on
+/// what was lost whether they are told.
+pub const UNSETTLED: [&str; 18] = [
+    "chain-waitpid",
+    "coproc",
+    "exec-no-cloexec",
+    "exec-no-cloexec-poll",
+    "exec-status-rust",
+    "fifo-writer",
+    "in-flight",
+    "in-flight-ring",
+    "jobserver-dup",
+    "odd-fd",
+    "passed",
+    "passed-on",
+    "pid-namespace",
+    "pidfd-getfd",
+    "process-substitution-out",
+    "socketpair",
+    "timed-poll",
+    "timed-select",
+];
+
 /// Enacts these at once, to their end.
 pub fn enact(shapes: &[&Shape]) {
     let programs: Vec<Program> = shapes
