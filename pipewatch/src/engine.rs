@@ -7,7 +7,7 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
@@ -32,7 +32,7 @@ const DYING: u64 = 200 * MS;
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
 const UNSEEN: u64 = 600 * MS;
-/// How often a stopped thread is looked at.
+/// How often a thread is looked at that is stopped, or frozen.
 const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed.
 const REFRESH: u64 = 5_000 * MS;
@@ -60,6 +60,8 @@ struct Tracked {
     reported: Option<Reported>,
     /// A wake-up that does not tell by itself whether the wait is over.
     woken: Option<Ktime>,
+    /// Since when there is nothing to wait for any more.
+    leaving: Option<Ktime>,
     /// When it was last seen to wait for the pipe among others.
     seen: Ktime,
     /// The sleep whose end the kernel is to report.
@@ -78,6 +80,7 @@ impl Tracked {
             suspect: false,
             reported: None,
             woken: None,
+            leaving: None,
             seen: wait.sleep.since,
             armed: None,
         }
@@ -199,6 +202,10 @@ impl Engine {
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
         self.world.adopt(snapshot, lost.is_some());
+        // Threads may have ended unseen.
+        let present: BTreeSet<Tid> = snapshot.tasks.iter().map(|row| row.actor.tid).collect();
+        self.waits
+            .retain(|(tid, _), tracked| tracked.look.is_some() || present.contains(tid));
         for row in &snapshot.tasks {
             if let Some(sleep) = row.sleep {
                 self.sleeping(row.actor, row.table, sleep);
@@ -434,14 +441,9 @@ impl Engine {
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
         let evidence = Evidence::new(snapshot, self.rules.own, self.lost);
         let due: Vec<Key> = self.due(now).collect();
-        let findings = due
-            .into_iter()
+        due.into_iter()
             .filter_map(|key| self.look_at(key, &evidence, now))
-            .collect();
-        // A thread that lives long may wait for one pipe after the other.
-        self.waits
-            .retain(|(_, pipe), tracked| pipe.is_none() || tracked.look.is_some());
-        findings
+            .collect()
     }
 
     fn look_at(&mut self, key: Key, evidence: &Evidence<'_>, now: Ktime) -> Option<Finding> {
@@ -492,10 +494,15 @@ impl Engine {
         }
         tracked.woken = None;
         match judge(&tracked.wait, evidence, &mut self.world) {
-            Some(judgement) => self.judged(key, judgement, now),
+            Some(judgement) => {
+                tracked.leaving = None;
+                self.judged(key, judgement, now)
+            }
             None => {
-                // About to go on; if it does not, somebody else took the bytes.
-                tracked.look = Some(now.after(SETTLE));
+                // About to go on; if it does not, somebody else took the bytes, or it
+                // is frozen.
+                let lasting = now.since(*tracked.leaving.get_or_insert(now));
+                tracked.look = Some(now.after(lasting.clamp(SETTLE, PAUSE)));
                 None
             }
         }
@@ -523,7 +530,23 @@ impl Engine {
             tracked.look = Some(now.after(SETTLE));
             return None;
         }
-        tracked.finish(woken, outcome, None)
+        self.over(key, woken, outcome, None)
+    }
+
+    /// A wait of a thread that lives is over. A read is remembered until the next
+    /// one, since the same sleep may be told of again.
+    fn over(
+        &mut self,
+        key: Key,
+        time: Ktime,
+        outcome: Outcome,
+        freed_by: Option<FreedBy>,
+    ) -> Option<Finding> {
+        let finding = self.waits.get_mut(&key)?.finish(time, outcome, freed_by);
+        if key.1.is_some() {
+            self.waits.remove(&key);
+        }
+        finding
     }
 
     fn judged(&mut self, key: Key, judgement: Judgement, now: Ktime) -> Option<Finding> {
@@ -624,7 +647,7 @@ impl Engine {
             tracked.look = Some(event.time.after(SETTLE));
             return None;
         };
-        tracked.finish(event.time, outcome, freed_by)
+        self.over(key, event.time, outcome, freed_by)
     }
 }
 

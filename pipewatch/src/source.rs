@@ -277,6 +277,11 @@ impl Source {
     ///
     /// There is no room for one, or the host cannot be seen.
     pub fn watch_families(&mut self, roots: &BTreeSet<Pid>) -> Result<(), Problem> {
+        self.add_families(roots)?.map_or(Ok(()), Err)
+    }
+
+    /// The same; returned is why there is no room for one.
+    fn add_families(&mut self, roots: &BTreeSet<Pid>) -> Result<Option<Problem>, Problem> {
         let mut watched: BTreeSet<Pid> = BTreeSet::new();
         // Children of watched processes are added when they are forked, so this
         // ends once a pass finds no process that was forked by another's child.
@@ -290,27 +295,40 @@ impl Source {
                     let process = row.actor.process;
                     let wanted = roots.contains(&process.pid) || watched.contains(&row.parent);
                     if wanted && watched.insert(process.pid) {
-                        self.watch(process.pid, process.start)?;
+                        if let Err(problem) = self.watch(process.pid, process.start) {
+                            return Ok(Some(problem));
+                        }
                         (added, again) = (true, true);
                     }
                 }
             }
             if !added {
-                return Ok(());
+                return Ok(None);
             }
         }
     }
 
-    /// Adds the descendants of watched processes whose fork was missed.
+    /// Adds the descendants of watched processes whose fork was missed, as far as
+    /// there is room, and removes those that had ended when they were added.
     ///
     /// # Errors
     ///
-    /// As [`Source::watch_families`].
+    /// The host cannot be seen any more.
     pub fn watch_families_again(&mut self) -> Result<(), Problem> {
+        // Whoever is watched now and does not show afterwards has ended.
+        let watched = match self {
+            Self::Bpf(kernel) => kernel.watched(),
+            Self::Procfs(_) => Vec::new(),
+        };
         let tasks = self.tasks()?;
-        let pids = tasks.iter().map(|row| row.actor.process.pid);
-        let watched = pids.filter(|pid| self.is_watched(*pid)).collect();
-        self.watch_families(&watched)
+        let alive = tasks.iter().filter(|row| row.is_alive());
+        let alive: BTreeSet<Pid> = alive.map(|row| row.actor.process.pid).collect();
+        let (watched, gone): (BTreeSet<Pid>, BTreeSet<Pid>) =
+            watched.into_iter().partition(|pid| alive.contains(pid));
+        for pid in gone {
+            self.unwatch(pid)?;
+        }
+        self.add_families(&watched).map(drop)
     }
 
     /// Removes a process from the watched ones; its children stay.

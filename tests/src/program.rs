@@ -107,9 +107,23 @@ impl Program {
 
     /// Writes one line to its standard input.
     pub fn send_line(&mut self, line: &str) {
+        self.send(&format!("{line}\n"));
+    }
+
+    /// Writes to its standard input.
+    pub fn send(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().expect("a piped stdin");
-        writeln!(stdin, "{line}")
+        write!(stdin, "{text}")
             .unwrap_or_else(|error| panic!("cannot tell {}: {error}", self.command));
+    }
+
+    /// How much of its memory is resident, in kilobytes.
+    pub fn resident_kb(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("a process that has not been reaped");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{} has ended", self.command))
     }
 
     /// Sends it a signal.
@@ -127,6 +141,16 @@ impl Program {
         let find = |state: &State| state.objects.iter().find(|object| is_it(object)).cloned();
         let state = self.wait(within, |state| find(state).is_some() || state.stdout_ended);
         find(&state).unwrap_or_else(|| self.fail(state, &format!("no {what} within {within:?}")))
+    }
+
+    /// Waits until it has printed a line with this in it.
+    pub fn wait_for_text(&self, text: &str, within: Duration) {
+        let state = self.wait(within, |state| {
+            state.stdout.contains(text) || state.stdout_ended
+        });
+        if !state.stdout.contains(text) {
+            self.fail(state, &format!("no {text:?} within {within:?}"));
+        }
     }
 
     /// Panics if it prints, or has printed, an object that `is_bad` accepts, or

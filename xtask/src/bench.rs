@@ -69,16 +69,9 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
 /// Writes what is framed in `printed` into the document.
 fn write(workspace: &Workspace, printed: &str) -> Result<()> {
     let path = workspace.root.join("docs/performance.md");
-    let mut document = workspace::read(&path)?;
-    for name in frame::names(printed) {
-        // One that was not measured to its end is not framed.
-        let Some(found) = frame::find(printed, name) else {
-            continue;
-        };
-        document = frame::replace(&document, name, found)
-            .with_context(|| format!("{} lacks the lines that frame {name}", path.display()))?;
-        print!("{found}");
-    }
+    let document = frame::renew(&workspace::read(&path)?, printed)
+        .with_context(|| format!("cannot renew {}", path.display()))?;
+    print!("{printed}");
     fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("bench: wrote {}", path.display());
     Ok(())

@@ -1,12 +1,27 @@
 //! Text in a document that is written by a program, between two lines that
 //! only the source of the document shows.
 
+use anyhow::{Context, Result};
+
 /// The names of the frames that begin in a document.
-pub fn names(document: &str) -> impl Iterator<Item = &str> {
+fn names(document: &str) -> impl Iterator<Item = &str> {
     let begins = document
         .lines()
         .filter_map(|line| line.strip_prefix("<!-- "));
     begins.filter_map(|rest| rest.strip_suffix(": begin -->"))
+}
+
+/// The document with what a program has printed in frames of the same names. One
+/// that is not ended is left out.
+pub fn renew(document: &str, printed: &str) -> Result<String> {
+    let mut document = document.to_owned();
+    for name in names(printed) {
+        if let Some(text) = find(printed, name) {
+            document = replace(&document, name, text)
+                .with_context(|| format!("no lines that frame {name}"))?;
+        }
+    }
+    Ok(document)
 }
 
 /// The text in the frame of this name, if there is one.

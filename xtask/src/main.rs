@@ -9,6 +9,7 @@ mod frame;
 mod fuzz;
 mod packages;
 mod run;
+mod soak;
 mod strip;
 mod test;
 mod tidy;
@@ -71,6 +72,13 @@ enum Command {
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(bench::NAMES))]
         names: Vec<String>,
     },
+    /// Enact every shape while events are lost, let a mixed load run under one pipewatch, as root,
+    /// and write the tables into docs/reliability.md
+    Soak {
+        /// How long the load runs
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+    },
     /// Run the live tests in virtual machines, kernel by kernel and backend by backend; all of them
     /// renew docs/kernels.md
     Vm(vm::Options),
@@ -103,6 +111,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ebpf { verify: true, .. } => ebpf::verify(&workspace),
         Command::Ebpf { .. } => ebpf::rebuild(&workspace),
         Command::Bench { names } => bench::run(&workspace, &names),
+        Command::Soak { minutes } => soak::run(&workspace, minutes),
         Command::Vm(options) => vm::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),

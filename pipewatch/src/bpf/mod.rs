@@ -274,6 +274,12 @@ impl Kernel {
         let _ = self.watched.remove(&pid.0);
     }
 
+    /// The watched processes; none if all are.
+    pub fn watched(&self) -> Vec<Pid> {
+        // An entry may vanish while the map is walked.
+        self.watched.keys().flatten().map(Pid).collect()
+    }
+
     /// Whether a process is among the watched ones.
     pub fn is_watched(&self, pid: Pid) -> bool {
         if self.options.all {

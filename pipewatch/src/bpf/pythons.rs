@@ -30,6 +30,12 @@ impl Pythons {
         bytes.copy_from_slice(python.as_bytes());
         let _ = self.0.insert(pid.0, bytes, 0);
     }
+
+    /// Removes one that has ended, which the kernel side may have done before it was
+    /// added.
+    pub fn remove(&mut self, pid: Pid) {
+        let _ = self.0.remove(&pid.0);
+    }
 }
 
 /// The frames of threads at moments, as found by the kernel side.

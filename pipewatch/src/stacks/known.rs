@@ -14,7 +14,7 @@ use crate::{ids::ProcKey, stack::Frame};
 
 /// So many processes are remembered.
 const PROCESSES: usize = 256;
-/// So many places in files.
+/// So many places in the code of files, and in that of each process.
 const PLACES: usize = 1 << 14;
 
 /// What was found at a place, and how much of that was looked for.
@@ -94,6 +94,9 @@ impl OfProcess {
         } = *names;
         if self.program != Some(process.program()) {
             self.program = Some(process.program());
+            self.frames.clear();
+        }
+        if self.frames.len() >= PLACES {
             self.frames.clear();
         }
         let is_enough = |found: &&Found| found.0 >= depth;

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
     thread,
     time::{Duration, Instant},
 };
@@ -29,8 +29,10 @@ const LOOKS: [Duration; 5] = [
     Duration::from_secs(1),
 ];
 const LAST: usize = LOOKS.len() - 1;
-/// Not more processes than these are looked at later.
+/// Not more processes than these wait to be looked at, now or later.
 const WAITING: usize = 1 << 14;
+/// Not more names than these are told.
+const NAMES: usize = 64;
 
 /// What is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub enum Scouted {
 }
 
 /// Where processes are told to be looked at.
-pub struct Scout(Sender<Wish>);
+pub struct Scout(SyncSender<Wish>);
 
 enum Wish {
     Look(Look),
@@ -68,7 +70,7 @@ impl Scout {
     ///
     /// There is no room for a thread.
     pub fn start(tell: impl FnMut(Scouted) + Send + 'static) -> io::Result<Self> {
-        let (sender, wishes) = mpsc::channel();
+        let (sender, wishes) = mpsc::sync_channel(WAITING);
         thread::Builder::new()
             .name("scout".to_owned())
             .spawn(move || scout(&wishes, tell))?;
@@ -95,14 +97,19 @@ impl Scout {
             since,
             number: 0,
         };
-        // If the thread is gone, stacks are without what it would find.
-        let _ = self.0.send(Wish::Look(look));
+        self.wish(Wish::Look(look));
+    }
+
+    fn wish(&self, wish: Wish) -> bool {
+        // If there is no room, or the thread is gone, stacks are without what it
+        // would find.
+        self.0.try_send(wish).is_ok()
     }
 
     /// Waits until all processes so far had their first look, but not longer than this.
     pub fn catch_up(&self, patience: Duration) {
         let (sender, word) = mpsc::channel();
-        if self.0.send(Wish::Word(sender)).is_ok() {
+        if self.wish(Wish::Word(sender)) {
             // Late or not, watching begins.
             let _ = word.recv_timeout(patience);
         }
@@ -149,7 +156,7 @@ fn scout(wishes: &Receiver<Wish>, mut tell: impl FnMut(Scouted)) {
                 tell(Scouted::Python(process, python));
             }
             Seen::Interpreter(Interpreter::Unknown(name)) => {
-                if told.insert(name.clone()) {
+                if told.len() < NAMES && told.insert(name.clone()) {
                     tell(Scouted::Unknown(process.pid, name));
                 }
             }

@@ -499,7 +499,7 @@ impl World {
         let pipe = self.pipes.entry(id).or_default();
         pipe.slots += 1;
         if slot.end.mode.write {
-            pipe.files.insert(file);
+            pipe.see_file(file);
         }
         // Whatever else it was, it is not any more; a socket is two ends.
         for old in self.take_slots(table, fd, |old| old.pipe == id || old.file != file) {

@@ -1,6 +1,6 @@
 //! Pipes: what is remembered of one as long as anybody watched holds an end.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::{
     finding::{Created, Step},
@@ -9,6 +9,8 @@ use crate::{
 
 /// How many closes are remembered; older ones go first.
 const CLOSES: usize = 16;
+/// How many open file descriptions.
+const FILES: usize = 16;
 
 /// A pipe or FIFO.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +19,9 @@ pub struct Pipe {
     pub created: Option<Created>,
     /// Watched descriptors that refer to it.
     pub(super) slots: usize,
-    /// Open file descriptions for writing that were ever seen of it.
-    pub(super) files: BTreeSet<FileId>,
+    /// Open file descriptions for writing that were seen of it: the first, and the
+    /// latest others.
+    files: VecDeque<FileId>,
     /// The latest closes of a write end, by a call.
     pub closes: VecDeque<Step>,
     /// When somebody meant to write last let go of a write end, if ever.
@@ -40,6 +43,22 @@ impl Pipe {
             self.closes.pop_front();
         }
         self.closes.push_back(step);
+    }
+
+    /// A description for writing is seen of it.
+    pub(super) fn see_file(&mut self, file: FileId) {
+        if self.has_file(file) {
+            return;
+        }
+        if self.files.len() == FILES {
+            self.files.remove(1);
+        }
+        self.files.push_back(file);
+    }
+
+    /// Whether a description is known to be of it.
+    pub(super) fn has_file(&self, file: FileId) -> bool {
+        self.files.contains(&file)
     }
 
     pub(super) fn release(&mut self, time: Ktime, head: Option<u32>) {
@@ -79,5 +98,20 @@ impl Pipe {
     /// Somebody has written after that moment, as the reader shows.
     pub fn written_since(&mut self, time: Ktime) {
         self.written = self.written.max(Some(time));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_is_opened_for_ever_by_a_path() {
+        let mut pipe = Pipe::default();
+        for file in 1..1_000 {
+            pipe.see_file(FileId(file));
+        }
+        assert_eq!(pipe.files.len(), FILES);
+        assert!(pipe.has_file(FileId(1)) && pipe.has_file(FileId(999)));
     }
 }

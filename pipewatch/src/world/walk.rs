@@ -109,7 +109,7 @@ impl World {
         let seen = pipe.filter(|pipe| known && !self.gaps && pipe.created.is_some());
         let opened = match end.kind {
             Kind::Fifo => true,
-            Kind::Pipe | Kind::Socketpair { .. } => !seen?.files.contains(&end.file),
+            Kind::Pipe | Kind::Socketpair { .. } => !seen?.has_file(end.file),
         };
         let (kind, intent) = if opened {
             let sign = Sign::Opened;

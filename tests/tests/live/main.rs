@@ -9,5 +9,6 @@ mod hang;
 mod healthy;
 mod hostile;
 mod procfs;
+mod remains;
 mod text;
 mod trace;

@@ -3,6 +3,7 @@
 //! line on standard input, the shape itself. `scenario list` tells all shapes
 //! of the tests, `scenario enact SHAPE` enacts one of them.
 
+mod churn;
 mod exec_status;
 mod fact;
 mod factory;
@@ -58,6 +59,12 @@ enum Name {
     ForkRace,
     /// 50 threads fork 200 children in one second, one of which leaks
     Storm,
+    /// Forks, pipes, duplicates and closes without a pause, on all cores
+    Churn,
+    /// As fork-no-close, while other threads open and close descriptors
+    ForkAmidChurn,
+    /// As sentinel, while other threads open and close descriptors
+    SentinelAmidChurn,
     /// The same as fork-race inside the standard library's Command, whose "did
     /// exec work?" channel is a socketpair
     ExecStatusRust,
@@ -96,6 +103,9 @@ fn main() -> ExitCode {
         Name::SlowAnswer => pair::slow_answer(&options),
         Name::ForkRace => fork_race::run(&options),
         Name::Storm => storm::run(&options),
+        Name::Churn => churn::run(&options),
+        Name::ForkAmidChurn => churn::amid(|| pair::fork_no_close(&options)),
+        Name::SentinelAmidChurn => churn::amid(|| pair::sentinel(&options)),
         Name::ExecStatusRust => exec_status::run(&options),
         Name::RingRead => ring::read(&options, ring::Flags::empty()),
         Name::RingReadAsync => ring::read(&options, ring::Flags::ASYNC),
