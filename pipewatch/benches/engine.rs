@@ -17,7 +17,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pipewatch::{
     engine::Engine,
     input::Input,
-    trace_file::{self, Entry, Trace},
+    trace_file::{Entry, Trace},
 };
 use serde_json::Value;
 
@@ -28,8 +28,10 @@ const HISTORIES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const BATCH: u64 = 1_000;
 
 fn engine(criterion: &mut Criterion) {
-    let trace = trace();
-    let storm: Vec<Value> = trace.entries.iter().filter_map(written).collect();
+    let mut trace = trace();
+    let entries = trace.entries().expect("entries");
+    let entries = entries.map(|entry| entry.expect("an entry"));
+    let storm: Vec<Value> = entries.filter_map(|entry| written(&entry)).collect();
     let mut group = criterion.benchmark_group("engine");
     group.sample_size(20);
     // Making the events ready takes ten times as long as what is measured.
@@ -51,7 +53,7 @@ fn trace() -> Trace {
     let unpacked = Command::new("gzip").args(["-dc", TRACE]).output();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("storm.trace");
     std::fs::write(&path, unpacked.expect("gzip").stdout).expect("room for a trace");
-    trace_file::read(&path).expect("a trace")
+    Trace::open(&path).expect("a trace")
 }
 
 fn written(entry: &Entry) -> Option<Value> {
