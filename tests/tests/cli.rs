@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nix::unistd::geteuid;
 use pipewatch_tests::{Output, Program, User, pipewatch};
