@@ -545,6 +545,10 @@ impl Session {
         if self.engine.due(now).next().is_none() {
             return Ok(());
         }
+        // Who polls must have been seen lately, however long it took to come to this.
+        if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
+            self.see_polls()?;
+        }
         let snapshot = self.snapshot_after(&before)?;
         self.drain()?;
         // A judgement on history counts on nothing being missed unnoticed.

@@ -30,6 +30,13 @@ def reader(number):
     return pid, w
 
 
+def bury(pid, w):
+    # Not by a wait that only the reader's end ends, which would be a hang.
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        time.sleep(0.001)
+    os.close(w)
+
+
 say("ready")
 sys.stdin.readline()
 hanging, living = [], []
@@ -42,10 +49,7 @@ while time.monotonic() < end:
     living.append((pid, w))
     number += 1
     if len(living) >= 16:
-        pid, w = living.pop(0)
-        os.waitpid(pid, 0)
-        os.close(w)
+        bury(*living.pop(0))
 for pid, w in living:
-    os.waitpid(pid, 0)
-    os.close(w)
+    bury(pid, w)
 say("died", hanging=hanging, readers=number)

@@ -1,5 +1,7 @@
 //! Events are lost, and the hangs that the tables alone settle are told all the same.
-//! `cargo xtask soak` enacts all shapes like this.
+//! `cargo xtask soak` enacts all shapes like this. Not among these here: waits in poll,
+//! for which a pipewatch that gets no CPU may look too late, and a child that may answer
+//! before its parent has let go, which is told as a likely leak then.
 
 use nix::sys::signal::Signal;
 use pipewatch_tests::{Program, Shape, Watcher, scenario};
@@ -13,12 +15,11 @@ const HANGS: &[&str] = &[
     "fork-race",
     "middle-parent",
     "orphan-pool",
-    "poll",
     "self-held",
     "siblings",
     "splice",
 ];
-const HEALTHY: &[&str] = &["sentinel", "second-answer", "slow-child", "slow-pipeline"];
+const HEALTHY: &[&str] = &["sentinel", "slow-child", "slow-pipeline"];
 
 #[test]
 fn what_the_tables_settle_is_told_though_events_are_lost() {
@@ -38,13 +39,14 @@ fn what_the_tables_settle_is_told_though_events_are_lost() {
     let hangs = watcher.records("hang");
     for shape in shapes {
         let told = hangs.iter().filter(|hang| shape.is_in(hang));
-        let verdicts: Vec<_> = told.map(|hang| &hang["verdict"]).collect();
+        let told: Vec<_> = told.collect();
+        let verdicts: Vec<_> = told.iter().map(|hang| &hang["verdict"]).collect();
         let expected = &shape.describe()["expected"]["verdict"];
         let right = match expected.is_null() {
             true => verdicts.is_empty(),
             false => verdicts.contains(&expected),
         };
-        assert!(right, "{}: {verdicts:?}, not {expected}", shape.name);
+        assert!(right, "{}: not {expected}, but {told:#?}", shape.name);
     }
     let lost = watcher.records("lost");
     assert!(lost.iter().all(|it| it["rescanned"] == true), "{lost:#?}");
