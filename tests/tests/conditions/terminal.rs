@@ -85,7 +85,12 @@ fn in_a_script() {
             script.replace('\'', r"'\''")
         );
         let feed = r"printf 'one\ntwo\nthree\nfour\n'";
-        shell.args(["-c", &format!("ulimit -c 0; {feed} | {run}; echo ended $?")]);
+        // What this process opens for other tests meanwhile may come along.
+        let tidy = r#"for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ $fd -gt 2 ] && eval "exec $fd>&-"; done"#;
+        shell.args([
+            "-c",
+            &format!("{tidy}; ulimit -c 0; {feed} | {run}; echo ended $?"),
+        ]);
         Program::run(shell)
     };
     let (without, with) = (run(""), run(&prefix()));
