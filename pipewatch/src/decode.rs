@@ -398,3 +398,22 @@ fn end(end: &abi::End) -> End {
         head: (!flag(END_SOCKET)).then_some(end.head),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_that_was_being_renewed_is_none() {
+        let calls = CallNumbers::NATIVE;
+        let whole = Record {
+            time: 5,
+            kind: abi::KIND_SLEEP,
+            args: [1, calls.read, 0, 5, 0],
+            ..Record::default()
+        };
+        assert!(sleep(&whole, calls).is_ok());
+        let torn = Record { time: 4, ..whole };
+        assert_eq!(sleep(&torn, calls), Err(Unreadable::Torn));
+    }
+}

@@ -374,10 +374,7 @@ impl Kernel {
         self.frame_pointers.clear();
         self.frame_pointers
             .extend(records.iter().filter_map(decode::frame_pointer));
-        Ok(records
-            .iter()
-            .filter_map(|record| decode::task_row(record, CALLS).ok())
-            .collect())
+        Ok(task_rows(&records))
     }
 
     /// Every watched thread that sleeps in a call that waits for several descriptors.
@@ -386,11 +383,7 @@ impl Kernel {
     ///
     /// The kernel refuses to run the iterator.
     pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
-        let records = self.iterate("iter_pollers")?;
-        Ok(records
-            .iter()
-            .filter_map(|record| decode::task_row(record, CALLS).ok())
-            .collect())
+        Ok(task_rows(&self.iterate("iter_pollers")?))
     }
 
     /// Every descriptor of the host that refers to a pipe or FIFO.
@@ -421,6 +414,11 @@ impl Kernel {
             .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
             .collect())
     }
+}
+
+fn task_rows(records: &[Record]) -> Vec<TaskRow> {
+    let rows = records.iter().map(|record| decode::task_row(record, CALLS));
+    rows.flatten().collect()
 }
 
 /// The set of some system calls, as the programs read it.

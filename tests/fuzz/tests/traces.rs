@@ -163,35 +163,52 @@ fn a_program_that_duplicates_for_ever_costs_no_memory_and_ends() {
     assert!(engine.is_idle());
 }
 
-/// A reader, and processes of which the first holds its pipe and each waits for the
-/// next one, the last for the reader.
-fn chain(length: u32) -> Snapshot {
-    const READER: u32 = 2;
-    let row = |pid: u32, waits_for: Option<WaitFor>| TaskRow {
+/// A process, which sleeps.
+fn task(pid: u32, parent: u32) -> TaskRow {
+    TaskRow {
         actor: actor(pid),
         table: TableId(pid.into()),
-        parent: Pid(pid - 1),
+        parent: Pid(parent),
         stopped: false,
         asleep: Some(1),
         multiplexed: None,
-        waits_for,
+        waits_for: None,
         sleep: None,
-    };
-    let last = READER + length;
-    let next = |pid: u32| WaitFor::Process(Pid(if pid == last { READER } else { pid + 1 }));
-    let mut tasks = vec![TaskRow {
-        sleep: Some(asleep()),
-        ..row(READER, None)
-    }];
-    tasks.extend((READER + 1..=last).map(|pid| row(pid, Some(next(pid)))));
-    let held = |pid: u32, end: End| EndRow {
+    }
+}
+
+/// An end that a process holds.
+fn held(pid: u32, end: End) -> EndRow {
+    EndRow {
         actor: actor(pid),
         table: TableId(pid.into()),
         end,
         writers: 1,
         buffered: false,
         ring: false,
-    };
+    }
+}
+
+const READER: u32 = 2;
+
+/// A reader of the pipe.
+fn reader(pid: u32) -> TaskRow {
+    TaskRow {
+        sleep: Some(asleep()),
+        ..task(pid, 1)
+    }
+}
+
+/// A reader, and processes of which the first holds its pipe and each waits for the
+/// next one, the last for the reader.
+fn chain(length: u32) -> Snapshot {
+    let last = READER + length;
+    let next = |pid: u32| WaitFor::Process(Pid(if pid == last { READER } else { pid + 1 }));
+    let mut tasks = vec![reader(READER)];
+    tasks.extend((READER + 1..=last).map(|pid| TaskRow {
+        waits_for: Some(next(pid)),
+        ..task(pid, pid - 1)
+    }));
     let ends = vec![held(READER, end(3, false)), held(READER + 1, end(4, true))];
     Snapshot { tasks, ends }
 }
@@ -230,25 +247,9 @@ fn a_chain_of_processes_of_any_length_is_followed() {
 fn pool(workers: u32) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for pid in 2..2 + workers {
-        snapshot.tasks.push(TaskRow {
-            actor: actor(pid),
-            table: TableId(pid.into()),
-            parent: Pid(1),
-            stopped: false,
-            asleep: Some(1),
-            multiplexed: None,
-            waits_for: None,
-            sleep: Some(asleep()),
-        });
+        snapshot.tasks.push(reader(pid));
         for end in [end(3, false), end(4, true)] {
-            snapshot.ends.push(EndRow {
-                actor: actor(pid),
-                table: TableId(pid.into()),
-                end,
-                writers: 1,
-                buffered: false,
-                ring: false,
-            });
+            snapshot.ends.push(held(pid, end));
         }
     }
     snapshot
@@ -270,4 +271,29 @@ fn a_pool_of_many_processes_is_judged() {
         found += engine.take(&Input::Look { snapshot, now }).len();
     }
     assert_eq!(found, WORKERS);
+}
+
+#[test]
+fn a_reader_that_does_not_go_on_is_looked_at_now_and_then() {
+    // Frozen: nobody holds the write end any more, and it sleeps on.
+    let snapshot = Snapshot {
+        tasks: vec![reader(READER)],
+        ends: vec![EndRow {
+            writers: 0,
+            ..held(READER, end(3, false))
+        }],
+    };
+    let mut engine = Engine::new(rules());
+    engine.take(&Input::Adopt {
+        snapshot: snapshot.clone(),
+        lost: None,
+    });
+    let mut looks = 0;
+    while let Some(now) = engine.next_look().filter(|now| now.0 < 12 * SECOND) {
+        let snapshot = snapshot.clone();
+        engine.take(&Input::Look { snapshot, now });
+        looks += 1;
+    }
+    // Five a second, and some at the beginning.
+    assert!((40..=70).contains(&looks), "{looks}");
 }
