@@ -43,9 +43,13 @@ fn by_strace_from_the_start() {
     expect::resolved(&watcher, &target, &hang);
     assert_eq!(target.finish(RUN).code, 0);
     let log = fs::read_to_string(log.path()).expect("what strace saw");
-    let eof = format!("{} read({}, ", hang["reader"]["tid"], hang["reader"]["fd"]);
-    let eof = log.lines().find(|line| line.starts_with(&eof));
-    assert!(eof.is_some(), "strace missed the read:\n{log}");
+    let tid = hang["reader"]["tid"].to_string();
+    let read = format!("read({},", hang["reader"]["fd"]);
+    // Ids stand in a column.
+    let mut words = log.lines().map(|line| line.split_whitespace());
+    let seen = words
+        .any(|mut words| words.next() == Some(tid.as_str()) && words.next() == Some(read.as_str()));
+    assert!(seen, "strace missed the read:\n{log}");
 }
 
 /// Starts a hang, lets somebody attach before it can be told, and checks that it is

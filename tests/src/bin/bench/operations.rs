@@ -16,6 +16,10 @@ use super::table::{head, median, row};
 const ROUNDS: usize = 9;
 /// How much less is done where each system call is many times slower.
 const SLOWER: u32 = 50;
+/// Runs bpftrace on what is given as `$0`.
+const IN_TRACEFS: &str = "\
+    test -d /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing; \
+    exec bpftrace -e \"$0\"";
 const SETTLING: Duration = Duration::from_secs(1);
 /// Calls and events that pipewatch follows too.
 const BPFTRACE: &str = "\
@@ -75,8 +79,10 @@ impl Attached {
             Self::This => pipewatch(Watcher::start(&["-p", &own])),
             Self::ThisWithoutStacks => pipewatch(Watcher::start(&["-p", &own, "--stacks", "off"])),
             Self::Bpftrace => {
-                let mut bpftrace = Command::new("bpftrace");
-                bpftrace.args(["-e", BPFTRACE]).stdout(Stdio::piped());
+                // It needs tracefs, which the host may not have mounted.
+                let mut bpftrace = Command::new("unshare");
+                bpftrace.args(["--mount", "sh", "-c", IN_TRACEFS, BPFTRACE]);
+                bpftrace.stdout(Stdio::piped());
                 let mut child = bpftrace.spawn()?;
                 let mut byte = [0];
                 // It says how many probes it attaches, and then does it.
