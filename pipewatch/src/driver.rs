@@ -584,7 +584,8 @@ impl Session {
     fn adopt(&mut self, lost: Option<Ktime>) -> Result<Snapshot, Problem> {
         let snapshot = self.snapshot()?;
         let source = &self.host.source;
-        let snapshot = snapshot.only(|process| source.is_watched(process.pid));
+        let mut snapshot = snapshot.only(|process| source.is_watched(process.pid));
+        source.date(&mut snapshot);
         // Of what was lost, an exec at most costs the stacks of a Python.
         if let Some(scout) = self.scout.as_ref().filter(|_| lost.is_none()) {
             scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));

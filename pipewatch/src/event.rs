@@ -455,6 +455,21 @@ impl Snapshot {
         }
     }
 
+    /// Corrects since when threads sleep, by sleeps that were seen to begin: a row knows
+    /// only since when its thread has not got a CPU any more, which it had for a while.
+    pub fn date(&mut self, sleeps: impl Iterator<Item = (Tid, Sleep)>) {
+        let seen: BTreeMap<(Tid, u64), Ktime> = sleeps
+            .map(|(tid, sleep)| ((tid, sleep.nvcsw), sleep.since))
+            .collect();
+        for row in &mut self.tasks {
+            if let Some(sleep) = &mut row.sleep
+                && let Some(since) = seen.get(&(row.actor.tid, sleep.nvcsw))
+            {
+                sleep.since = *since;
+            }
+        }
+    }
+
     /// What it shows of the pipes of some processes: these with everyone who
     /// holds an end, and the ancestors of all.
     pub fn concerning(&self, of: impl Fn(ProcKey) -> bool) -> Self {
@@ -487,5 +502,60 @@ impl Snapshot {
             tasks: tasks.copied().collect(),
             ends,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::FileId;
+
+    #[test]
+    fn a_row_is_dated_by_its_own_sleep_and_by_no_other() {
+        let sleep = |nvcsw, since| Sleep {
+            since: Ktime(since),
+            end: End {
+                fd: Fd(3),
+                pipe: PipeId { dev: 1, inode: 7 },
+                address: 1,
+                file: FileId(1),
+                mode: Mode {
+                    read: true,
+                    write: false,
+                },
+                cloexec: false,
+                kind: Kind::Pipe,
+                head: Some(0),
+            },
+            call: Call::Read,
+            nvcsw,
+            previous: None,
+        };
+        let row = |tid, sleep| TaskRow {
+            actor: Actor {
+                process: ProcKey {
+                    pid: Pid(5),
+                    start: 1,
+                },
+                tid: Tid(tid),
+                comm: "x".into(),
+            },
+            table: TableId(1),
+            parent: Pid(1),
+            stopped: false,
+            asleep: Some(4),
+            multiplexed: None,
+            waits_for: None,
+            sleep,
+        };
+        let mut snapshot = Snapshot {
+            tasks: vec![row(5, Some(sleep(4, 100))), row(6, Some(sleep(4, 100)))],
+            ends: Vec::new(),
+        };
+        let earlier = (Tid(6), sleep(3, 90));
+        snapshot.date([(Tid(5), sleep(4, 130)), earlier].into_iter());
+        let since = |row: &TaskRow| row.sleep.map(|sleep| sleep.since.0);
+        let since: Vec<_> = snapshot.tasks.iter().map(since).collect();
+        assert_eq!(since, [Some(130), Some(100)]);
     }
 }

@@ -244,6 +244,14 @@ impl Source {
         }
     }
 
+    /// Makes exact since when watched threads sleep, where that was seen.
+    pub fn date(&self, snapshot: &mut Snapshot) {
+        if let Self::Bpf(kernel) = self {
+            let sleeps = kernel.sleeps().into_iter();
+            snapshot.date(sleeps.map(|(actor, _, sleep)| (actor.tid, sleep)));
+        }
+    }
+
     /// What the watched processes have, if it has changed and no event tells.
     ///
     /// # Errors
