@@ -387,6 +387,9 @@ pub struct Tally {
     pub hangs: u64,
     /// Of these, resolved.
     pub resolved: u64,
+    /// Of these, by an answer: they were slow rather than hung.
+    #[serde(default)]
+    pub answered: u64,
 }
 
 impl Tally {
@@ -394,8 +397,11 @@ impl Tally {
     pub fn count(&mut self, finding: &Finding) {
         match finding {
             Finding::Hang(hang) => self.hangs += u64::from(hang.verdict != Verdict::Waiting),
-            Finding::Resolved(resolved) => self.resolved += u64::from(resolved.alarmed),
-            Finding::Update(_) => {}
+            Finding::Resolved(resolved) if resolved.alarmed => {
+                self.resolved += 1;
+                self.answered += u64::from(resolved.outcome == Outcome::Data);
+            }
+            Finding::Resolved(_) | Finding::Update(_) => {}
         }
     }
 }

@@ -222,6 +222,7 @@ fn race() -> (Vec<Report>, Outside) {
             tally: Tally {
                 hangs: 1,
                 resolved: 1,
+                answered: 0,
             },
             events: 4_127,
             lost_events: 120,
@@ -940,9 +941,9 @@ fn resolved_is_one_line_that_says_as_much_as_fits() {
 fn resolved_tells_every_outcome_and_act() {
     let outcomes = [
         (Outcome::Eof, "end of file"),
-        (Outcome::Data, "somebody wrote"),
+        (Outcome::Data, "somebody wrote after all"),
         (Outcome::Interrupted, "interrupted"),
-        (Outcome::ReaderGone, "the reader is gone"),
+        (Outcome::ReaderGone, "the reader has ended"),
     ];
     for (outcome, words) in outcomes {
         let line = resolved_line(80, |resolved| {
@@ -978,13 +979,18 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
             tally: Tally {
                 hangs: 2,
                 resolved: 1,
+                answered: 1,
             },
             events: 12_345,
             lost_events: 0,
             reason,
         };
         let line = text(&[Report::Stopped(stopped)], &Outside::default(), 80);
-        assert!(line.contains(word) && line.lines().count() == 1, "{line}");
+        assert!(
+            line.contains(word) && line.contains("by an answer"),
+            "{line}"
+        );
+        assert!(line.lines().count() <= 2, "{line}");
     }
 }
 

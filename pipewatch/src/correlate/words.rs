@@ -216,12 +216,12 @@ pub(super) fn of_hang(
         ),
         _ => (
             format!(
-                "process {pid} {} {end} by a fork and {} used its copy since. Unless it is still to \
+                "process {pid} {} and {} used its copy since. Unless it is still to \
                  answer, the read ends only when it closes that or exits{rest}",
                 if exact {
-                    "inherited"
+                    format!("inherited {end} by a fork")
                 } else {
-                    "must have inherited"
+                    format!("must have inherited {end} by a fork that was not seen")
                 },
                 if counted {
                     "has not"

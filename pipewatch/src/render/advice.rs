@@ -29,8 +29,12 @@ fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
             Language::Compiled => return None,
         }),
         Verdict::Leaked => match (hang.cause, language) {
-            (Cause::Fork | Cause::ForkRace, Language::Python) => Some(
+            (Cause::ForkRace, Language::Python) => Some(
                 "In Python: start processes before threads, or by multiprocessing's start method \
+                 spawn or forkserver",
+            ),
+            (Cause::Fork, Language::Python) => Some(
+                "In Python: start processes by subprocess, or by multiprocessing's start method \
                  spawn or forkserver",
             ),
             (Cause::Fork | Cause::ForkRace, Language::Compiled) => {

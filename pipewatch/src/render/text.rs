@@ -153,9 +153,10 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
 fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
     let outcome = match resolved.outcome {
         Outcome::Eof => "end of file",
+        Outcome::Data if resolved.alarmed => "somebody wrote after all",
         Outcome::Data => "somebody wrote",
         Outcome::Interrupted => "the call was interrupted",
-        Outcome::ReaderGone => "the reader is gone",
+        Outcome::ReaderGone => "the reader has ended",
     };
     let head = format!(
         "RESOLVED #{} after {}",
@@ -222,16 +223,24 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         Reason::TraceEnds => "where the trace breaks off",
     };
     let Stopped {
-        tally: Tally { hangs, resolved },
+        tally: Tally {
+            hangs,
+            resolved,
+            answered,
+        },
         events,
         lost_events,
         ..
     } = *stopped;
     let open = hangs.saturating_sub(resolved);
+    let answered = match answered {
+        0 => String::new(),
+        some => format!(" ({some} by an answer)"),
+    };
     page.headline(
         PLAIN,
         &format!(
-            "STOPPED {reason}: {}, {resolved} resolved, {open} open; {}, {lost_events} lost",
+            "STOPPED {reason}: {}, {resolved} resolved{answered}, {open} open; {}, {lost_events} lost",
             count(hangs, "hang", "hangs"),
             count(events, "event", "events"),
         ),
