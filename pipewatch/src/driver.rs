@@ -21,7 +21,7 @@ use crate::{
     debug_log::DebugLog,
     engine::Engine,
     event::{Call, EndRow, Fact, Snapshot, TaskRow},
-    finding::{Finding, Lost, Reason, Report, Started, Stopped, Tally},
+    finding::{Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -603,9 +603,6 @@ impl Session {
         self.record(|source| Entry::Input(concerning(source, input)))?;
         for finding in findings {
             self.tally.count(&finding);
-            if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
-                self.reports.record_names(hang)?;
-            }
             self.report(Report::Finding(finding))?;
         }
         Ok(())

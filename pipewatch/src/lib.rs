@@ -19,6 +19,7 @@ pub mod ids;
 pub mod input;
 pub mod interpreters;
 pub mod language;
+pub mod names;
 pub mod output;
 pub mod plan;
 pub mod private_file;

@@ -19,7 +19,7 @@ use pipewatch::{
     privileges,
     problem::{Problem, chain},
     procfs,
-    replay::{self, Noted},
+    replay::{self, Notes},
     signals,
     trace_file::Trace,
 };
@@ -128,15 +128,15 @@ fn run_replay(file: &Path, format: Format) -> Result<u8> {
         privileges::keep_nothing().context("cannot give up capabilities")?;
     }
     let mut trace = Trace::open(file)?;
-    let noted = Noted::of(&mut trace)?;
-    if noted.cut {
+    let notes = Notes::of(&mut trace)?;
+    if notes.cut {
         say(format_args!(
             "warning: the trace {} breaks off before the end of the run; what came then is missing",
             file.display()
         ));
     }
     let mut output = Output::new(None, format.into())?;
-    replay::replay(&mut trace, &noted, &mut output)?;
+    replay::replay(&mut trace, &notes, &mut output)?;
     Ok(0)
 }
 

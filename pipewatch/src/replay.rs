@@ -1,12 +1,10 @@
 //! Judging a recorded trace again: the same engine, without a kernel.
 
-use std::collections::BTreeMap;
-
 use crate::{
     engine::Engine,
-    finding::{Details, Reason, Report, Stopped, Tally},
-    ids::{Fd, Ktime, ProcKey},
-    language::Language,
+    finding::{Reason, Report, Stopped, Tally},
+    ids::Ktime,
+    names::{Names, Noted},
     output::Output,
     problem::Problem,
     stack::Sights,
@@ -14,71 +12,37 @@ use crate::{
 };
 
 /// What was noted of the host when a trace was recorded.
-pub struct Noted {
+pub struct Notes {
     /// The trace breaks off: pipewatch was killed before it had written the end.
     pub cut: bool,
     boot: u64,
-    cmdlines: BTreeMap<ProcKey, Vec<String>>,
-    paths: BTreeMap<(ProcKey, Fd), String>,
-    languages: BTreeMap<ProcKey, Language>,
+    names: Names,
     sights: Sights,
 }
 
-impl Noted {
+impl Notes {
     /// Reads all of a trace: what is noted may come after what it is of.
     ///
     /// # Errors
     ///
     /// It cannot be read, or is none.
     pub fn of(trace: &mut Trace) -> Result<Self, Problem> {
-        let mut noted = Self {
+        let mut notes = Self {
             cut: true,
             boot: trace.header.boot,
-            cmdlines: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            languages: BTreeMap::new(),
+            names: Names::default(),
             sights: Sights::default(),
         };
         for entry in trace.entries()? {
             let entry = entry?;
-            noted.cut = !matches!(entry, Entry::Stopped(_));
-            match entry {
-                Entry::Cmdline { process, words } => {
-                    noted.cmdlines.insert(process, words);
-                }
-                Entry::Path { process, fd, path } => {
-                    noted.paths.insert((process, fd), path);
-                }
-                Entry::Language { process, language } => {
-                    noted.languages.insert(process, language);
-                }
-                Entry::Sight(sight) => noted.sights.add(sight),
-                Entry::Started(_) | Entry::Input(_) | Entry::Lost(_) | Entry::Stopped(_) => {}
+            notes.cut = !matches!(entry, Entry::Stopped(_));
+            if let Entry::Sight(sight) = entry {
+                notes.sights.add(sight);
+            } else {
+                notes.names.add(entry);
             }
         }
-        Ok(noted)
-    }
-}
-
-impl Details for Noted {
-    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
-        self.cmdlines.get(&process).cloned()
-    }
-
-    fn language(&self, process: ProcKey) -> Option<Language> {
-        self.languages.get(&process).copied()
-    }
-
-    fn sights(&self) -> &Sights {
-        &self.sights
-    }
-
-    fn path(&self, process: ProcKey, fd: Fd) -> Option<String> {
-        self.paths.get(&(process, fd)).cloned()
-    }
-
-    fn wall(&self, time: Ktime) -> u64 {
-        self.boot.saturating_add(time.0)
+        Ok(notes)
     }
 }
 
@@ -87,7 +51,12 @@ impl Details for Noted {
 /// # Errors
 ///
 /// The trace cannot be read, or reports cannot be written.
-pub fn replay(trace: &mut Trace, noted: &Noted, output: &mut Output) -> Result<(), Problem> {
+pub fn replay(trace: &mut Trace, notes: &Notes, output: &mut Output) -> Result<(), Problem> {
+    let noted = &Noted {
+        names: &notes.names,
+        sights: &notes.sights,
+        wall: |time: Ktime| notes.boot.saturating_add(time.0),
+    };
     let mut engine = Engine::new(trace.header.rules);
     let mut tally = Tally::default();
     // How a run ended that could not tell any more.

@@ -7,12 +7,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    event::Kind,
     finding::{Finding, Hang, Report},
     host::Host,
+    names::{Names, Noted},
     output::{Output, say},
     problem::Problem,
-    procfs,
     source::Source,
     stack::Sights,
     stacks::{Answer, Desk, Question, Ticket},
@@ -33,6 +32,7 @@ pub struct Reports {
 
 struct Waiting {
     report: Report,
+    names: Names,
     sights: Sights,
     /// What it waits for, and until when.
     question: Option<(Ticket, Instant)>,
@@ -73,54 +73,29 @@ impl Reports {
         }
     }
 
-    /// Adds to the trace what a report takes from outside the engine.
-    ///
-    /// # Errors
-    ///
-    /// The trace cannot be written.
-    pub fn record_names(&mut self, hang: &Hang) -> Result<(), Problem> {
-        let Some(recorder) = &mut self.recorder else {
-            return Ok(());
-        };
-        let reader = hang.reader.actor.process;
-        let holders = hang.holders.iter().map(|holder| holder.process);
-        for process in holders.chain([reader]) {
-            if let Some(words) = procfs::cmdline(process.pid) {
-                recorder.write(&Entry::Cmdline { process, words })?;
-            }
-        }
-        let process = hang.to_mend();
-        if let Some(language) = procfs::language(process.pid) {
-            recorder.write(&Entry::Language { process, language })?;
-        }
-        let fd = hang.reader.fd;
-        match procfs::path(reader.pid, fd) {
-            Some(path) if hang.channel.kind == Kind::Fifo => recorder.write(&Entry::Path {
-                process: reader,
-                fd,
-                path,
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// Reports something after all that was reported before.
     ///
     /// # Errors
     ///
     /// The trace, or the report, cannot be written.
     pub fn report(&mut self, report: Report, host: &mut Host) -> Result<(), Problem> {
-        let question = match &report {
+        let (names, question) = match &report {
             Report::Finding(Finding::Hang(hang) | Finding::Update(hang)) => {
-                self.ask(hang, &host.source)
+                (Names::of(hang), self.ask(hang, &host.source))
             }
             Report::Finding(Finding::Resolved(_))
             | Report::Started(_)
             | Report::Lost(_)
-            | Report::Stopped(_) => None,
+            | Report::Stopped(_) => Default::default(),
         };
+        if let Some(recorder) = &mut self.recorder {
+            names
+                .entries()
+                .try_for_each(|entry| recorder.write(&entry))?;
+        }
         self.waiting.push_back(Waiting {
             report,
+            names,
             sights: Sights::default(),
             question,
         });
@@ -171,8 +146,12 @@ impl Reports {
                 recorder.flush()?;
             }
             host.wall.refresh();
-            self.output
-                .write(&first.report, &host.with(&first.sights))?;
+            let noted = Noted {
+                names: &first.names,
+                sights: &first.sights,
+                wall: |time| host.wall.of(time),
+            };
+            self.output.write(&first.report, &noted)?;
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ const LOOP: &[&str] = &[
     "source",
     "plan",
     "host",
+    "names",
     "interpreters",
     "debug_log",
     "reports",

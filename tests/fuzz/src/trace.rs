@@ -13,7 +13,7 @@ use pipewatch::{
     language::Language,
     output::Output,
     render::{self, Format, Style},
-    replay::{Noted, replay},
+    replay::{Notes, replay},
     stack::Sights,
     trace_file::Trace,
 };
@@ -32,10 +32,10 @@ pub(crate) fn run(bytes: &[u8]) {
         };
         let told = Told::default();
         let mut output = Output::to(Box::new(told.clone()), format, STYLE);
-        let Ok(noted) = Noted::of(&mut trace) else {
+        let Ok(notes) = Notes::of(&mut trace) else {
             return;
         };
-        replay(&mut trace, &noted, &mut output).expect("what was read already");
+        replay(&mut trace, &notes, &mut output).expect("what was read already");
         check_told(&told.0.borrow(), format);
     }
 }

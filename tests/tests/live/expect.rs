@@ -89,6 +89,13 @@ pub fn resolved(watcher: &Watcher, target: &Program, hang: &Value) {
     let released = target.fact("released");
     let resolved = resolution(watcher, hang);
     assert_on_time(&resolved, &released, Duration::ZERO);
+    if may_skip_programs() && released["how"] != "write" && resolved["freed_by"].is_null() {
+        // The wake-up that would name who freed it was lost, which is told.
+        watcher.wait_for("lost", PATIENCE, |record| record["type"] == "lost");
+        let outcomes = [json!("eof"), json!("reader-gone")];
+        assert!(outcomes.contains(&resolved["outcome"]), "{resolved:#}");
+        return;
+    }
     let expected = match released["how"].as_str() {
         Some("write") => json!({"outcome": "data", "freed_by": null}),
         how => {

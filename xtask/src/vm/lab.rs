@@ -90,6 +90,7 @@ impl<'a> Lab<'a> {
                     cell.say(),
                     cell.took.as_secs()
                 );
+                eprint!("{}", cell.log.complaints);
                 cells.push(cell);
             }
             Ok(())

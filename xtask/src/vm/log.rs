@@ -34,6 +34,8 @@ pub struct Log {
     pub ended: usize,
     /// Those that did not pass.
     pub failed: Vec<String>,
+    /// What these printed.
+    pub complaints: String,
     /// How many were not run any more.
     pub skipped: usize,
     /// Why the backend is not to be had there, if so.
@@ -96,6 +98,7 @@ impl Log {
         self.ended += 1;
         if !(succeeded && lines.iter().any(|line| line.contains(ONE_PASSED))) {
             self.failed.push(name.to_owned());
+            self.complaints += &format!("{name}:\n{}\n", lines.join("\n"));
         }
     }
 
@@ -126,6 +129,8 @@ mod tests {
         assert_eq!(log.diagnosis().as_deref(), Some("tracepoint"));
         assert_eq!((log.ended, log.skipped), (3, 1));
         assert_eq!(log.failed, ["hang::b", "hang::c"]);
+        let complaints: Vec<&str> = log.complaints.lines().take(2).collect();
+        assert_eq!(complaints, ["hang::b:", "thread 'hang::b' panicked"]);
         assert_eq!(log.fault, None);
     }
 
