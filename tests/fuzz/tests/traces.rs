@@ -17,7 +17,7 @@ use pipewatch::{
     output::Output,
     problem::Problem,
     render::{Format, Style},
-    replay::{Noted, replay},
+    replay::{Notes, replay},
     rules::Rules,
     trace_file::Trace,
 };
@@ -31,14 +31,14 @@ fn corpus() -> Vec<PathBuf> {
 /// Judges a trace; whether it broke off.
 fn judge(bytes: Vec<u8>) -> Result<bool, Problem> {
     let mut trace = Trace::new(Path::new("made up"), Box::new(Cursor::new(bytes)))?;
-    let noted = Noted::of(&mut trace)?;
+    let notes = Notes::of(&mut trace)?;
     let style = Style {
         width: 80,
         colour: false,
     };
     let mut output = Output::to(Box::new(std::io::sink()), Format::Text, style);
-    replay(&mut trace, &noted, &mut output)?;
-    Ok(noted.cut)
+    replay(&mut trace, &notes, &mut output)?;
+    Ok(notes.cut)
 }
 
 const HEADER: &str = concat!(
