@@ -184,6 +184,9 @@ pub const COUNTER_MAP_FULL: u32 = 2;
 /// Number of counters.
 pub const COUNTERS: u32 = 3;
 
+/// How many channels and fd tables can be asked for at once.
+pub const MAX_ASKED: u32 = 4_096;
+
 /// A channel whose reader is to be told of.
 #[repr(C)]
 #[derive(

@@ -10,19 +10,20 @@ use pipewatch_ebpf::{
         KIND_ROW_TASK, MODE_READ, Record,
     },
     offsets::{
-        ABSENT, CONTEXT_TASK, FILE_INODE, INODE_MODE, PIPE_RD_WAIT, REQUEST_CONTEXT, REQUEST_FILE,
-        REQUEST_TASK, TASK_ARRIVAL, TASK_FLAGS, TASK_LEADER, TASK_NVCSW, TASK_PARENT, TASK_TGID,
-        WAIT_ENTRY, WAIT_PRIVATE,
+        ABSENT, CONTEXT_TASK, FILE_INODE, INODE_MODE, INODE_PIPE, PIPE_RD_WAIT, REQUEST_CONTEXT,
+        REQUEST_FILE, REQUEST_TASK, TASK_ARRIVAL, TASK_FLAGS, TASK_LEADER, TASK_NVCSW, TASK_PARENT,
+        TASK_TGID, WAIT_ENTRY, WAIT_PRIVATE,
     },
 };
 
 use crate::{
     emit::record,
-    file::{S_IFIFO, S_IFMT, S_IFSOCK, cloexec, end_at, end_of, state_of},
+    file::{S_IFIFO, S_IFMT, S_IFSOCK, cloexec, end_at, end_of, sockets_of, state_of},
     kernel::{Ptr, follow, load, offset, probe, probe_at},
+    maps::ASKED,
     task::{
         INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, Syscall, about, fdt_of, flags, identity,
-        state, syscall_of, watched,
+        state, syscall_of, table_of, watched,
     },
 };
 
@@ -49,12 +50,31 @@ unsafe fn write(ctx: Ptr, record: &Record) {
     }
 }
 
-/// Every descriptor of the host that refers to a pipe, a FIFO or one end of a
-/// pair of sockets. The kernel visits each fd table once per process, and once
+/// Every descriptor of a watched process that refers to a pipe, a FIFO or one end of
+/// a pair of sockets. The kernel visits each fd table once per process, and once
 /// for each thread that has a table of its own.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
+    // SAFETY: this is such an iterator.
+    unsafe { tell_end(ctx, false) }
+}
+
+/// The same of any process, if its channel or the table that it is in is asked for.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn iter_ends_asked(ctx: Ptr) -> i32 {
+    // SAFETY: this is such an iterator.
+    unsafe { tell_end(ctx, true) }
+}
+
+/// Writes the row of a descriptor, if it is of an end, and asked for.
+///
+/// # Safety
+///
+/// `ctx` must be the context of an iterator over descriptors.
+#[inline(always)]
+unsafe fn tell_end(ctx: Ptr, only_asked: bool) -> i32 {
     // SAFETY: context { meta, task, fd, file }, typed by the iterator.
     unsafe {
         let (task, file) = (slot::<1>(ctx), slot::<3>(ctx));
@@ -62,7 +82,20 @@ pub extern "C" fn iter_ends(ctx: Ptr) -> i32 {
             return 0;
         }
         let inode = follow(file, FILE_INODE);
-        if !matches!(load::<u16>(inode, INODE_MODE) & S_IFMT, S_IFIFO | S_IFSOCK) {
+        let kind = load::<u16>(inode, INODE_MODE) & S_IFMT;
+        if !matches!(kind, S_IFIFO | S_IFSOCK) {
+            return 0;
+        }
+        if only_asked {
+            let is_asked = |address: u64| ASKED.get_ptr(address).is_some();
+            let found = match kind {
+                S_IFIFO => is_asked(probe(inode, INODE_PIPE)),
+                _ => sockets_of(file).into_iter().any(is_asked),
+            };
+            if !found && !is_asked(table_of(task)) {
+                return 0;
+            }
+        } else if !watched(load(task, TASK_TGID)) {
             return 0;
         }
         let fd: u32 = core::ptr::read_volatile(ctx.add(16).cast());

@@ -2,11 +2,12 @@
 //! before loading.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
 };
 use pipewatch_ebpf::{
-    abi::{Armed, COUNTERS as COUNTER_COUNT, Python, Record},
+    abi::{Armed, COUNTERS as COUNTER_COUNT, MAX_ASKED, Python, Record},
     offsets::{COUNT, syscalls},
 };
 
@@ -40,6 +41,10 @@ pub static PYTHONS: HashMap<u32, Python> = HashMap::with_max_entries(4_096, 0);
 /// the thread lives, and a process may have many.
 #[map]
 pub static THREADS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4_096, 0);
+
+/// Addresses of the channels, and of the fd tables, that user space asks for the ends of.
+#[map]
+pub static ASKED: HashMap<u64, u8> = HashMap::with_max_entries(MAX_ASKED, BPF_F_NO_PREALLOC);
 
 /// User stacks by id. Ids are never reused while loaded: a collision costs the
 /// newer stack (a negative id) and never shows a wrong one.

@@ -455,6 +455,23 @@ impl Snapshot {
         }
     }
 
+    /// The channels that have more open write descriptions than it shows, by their
+    /// addresses.
+    pub fn held_elsewhere(&self) -> BTreeSet<u64> {
+        let mut shown: BTreeMap<PipeId, (u64, usize, BTreeSet<FileId>)> = BTreeMap::new();
+        for row in &self.ends {
+            let empty = (row.end.address, row.writers as usize, BTreeSet::new());
+            let (_, _, files) = shown.entry(row.end.pipe).or_insert(empty);
+            if row.end.mode.write {
+                files.insert(row.end.file);
+            }
+        }
+        let more = shown
+            .into_values()
+            .filter(|(_, writers, files)| *writers > files.len());
+        more.map(|(address, ..)| address).collect()
+    }
+
     /// Corrects since when threads sleep, by sleeps that were seen to begin: a row knows
     /// only since when its thread has not got a CPU any more, which it had for a while.
     pub fn date(&mut self, sleeps: impl Iterator<Item = (Tid, Sleep)>) {

@@ -194,14 +194,16 @@ impl Source {
         }
     }
 
-    /// Every descriptor of a pipe, after the threads were asked for.
+    /// Every descriptor of a pipe that a watched process has, after the threads were
+    /// asked for; or the ends of certain channels and fd tables, by their addresses,
+    /// whose ever they are. There may be others among them.
     ///
     /// # Errors
     ///
     /// The host cannot be seen any more.
-    pub fn ends(&mut self) -> Result<Vec<EndRow>, Problem> {
+    pub fn ends(&mut self, of: Option<&BTreeSet<u64>>) -> Result<Vec<EndRow>, Problem> {
         match self {
-            Self::Bpf(kernel) => kernel.ends(),
+            Self::Bpf(kernel) => kernel.ends(of),
             Self::Procfs(looking) => Ok(looking.tables.ends()),
         }
     }

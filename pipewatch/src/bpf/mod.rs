@@ -10,8 +10,8 @@ mod skipped;
 mod tracefs;
 
 use std::{
-    collections::BTreeMap,
-    io::Read as _,
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufReader, Read as _},
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
@@ -105,6 +105,8 @@ impl From<Problem> for NotLoaded {
 
 /// A value of the map of sleeps.
 type SleepBytes = [u8; size_of::<Record>()];
+/// So many rows of an iterator are read at once.
+const ROWS: usize = 256;
 /// So many more copies are made of one that was being renewed.
 const COPIES: usize = 3;
 
@@ -118,6 +120,7 @@ pub struct Kernel {
     watched: HashMap<MapData, u32, u64>,
     sleeps: HashMap<MapData, u32, SleepBytes>,
     armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
+    asked: HashMap<MapData, u64, u8>,
     counters: PerCpuArray<MapData, u64>,
     stacks: StackTraceMap<MapData>,
     python_stacks: PythonStacks,
@@ -193,6 +196,7 @@ impl Kernel {
             watched: map(&mut ebpf, "WATCHED")?,
             sleeps: map(&mut ebpf, "SLEEPS")?,
             armed: map(&mut ebpf, "ARMED")?,
+            asked: map(&mut ebpf, "ASKED")?,
             counters: map(&mut ebpf, "COUNTERS")?,
             stacks: map(&mut ebpf, "STACKS")?,
             python_stacks: PythonStacks::default(),
@@ -370,11 +374,13 @@ impl Kernel {
     ///
     /// The kernel refuses to run the iterator.
     pub fn tasks(&mut self) -> Result<Vec<TaskRow>, Problem> {
-        let records = self.iterate("iter_tasks")?;
-        self.frame_pointers.clear();
-        self.frame_pointers
-            .extend(records.iter().filter_map(decode::frame_pointer));
-        Ok(task_rows(&records))
+        let (mut tasks, mut frame_pointers) = (Vec::new(), Vec::new());
+        self.iterate("iter_tasks", |record| {
+            tasks.extend(decode::task_row(record, CALLS));
+            frame_pointers.extend(decode::frame_pointer(record));
+        })?;
+        self.frame_pointers = frame_pointers;
+        Ok(tasks)
     }
 
     /// Every watched thread that sleeps in a call that waits for several descriptors.
@@ -383,42 +389,75 @@ impl Kernel {
     ///
     /// The kernel refuses to run the iterator.
     pub fn pollers(&mut self) -> Result<Vec<TaskRow>, Problem> {
-        Ok(task_rows(&self.iterate("iter_pollers")?))
+        let mut tasks = Vec::new();
+        self.iterate("iter_pollers", |record| {
+            tasks.extend(decode::task_row(record, CALLS));
+        })?;
+        Ok(tasks)
     }
 
-    /// Every descriptor of the host that refers to a pipe or FIFO.
+    /// Every descriptor of a watched process that refers to a pipe or FIFO; or, if it
+    /// is asked for channels and fd tables by their addresses, the ends of those, whose
+    /// ever they are.
     ///
     /// # Errors
     ///
     /// The kernel refuses to run the iterator.
-    pub fn ends(&mut self) -> Result<Vec<EndRow>, Problem> {
-        let records = self.iterate("iter_ends")?;
-        Ok(records
-            .iter()
-            .filter_map(|record| decode::end_rows(record).ok())
-            .flatten()
-            .collect())
+    pub fn ends(&mut self, of: Option<&BTreeSet<u64>>) -> Result<Vec<EndRow>, Problem> {
+        let mut ends = Vec::new();
+        let mut take = |record: &Record| {
+            ends.extend(decode::end_rows(record).into_iter().flatten());
+        };
+        let Some(asked) = of else {
+            self.iterate("iter_ends", take)?;
+            return Ok(ends);
+        };
+        let asked: Vec<u64> = asked.iter().copied().collect();
+        for part in asked.chunks(abi::MAX_ASKED as usize) {
+            self.ask_for(&part.iter().copied().collect())?;
+            self.iterate("iter_ends_asked", &mut take)?;
+        }
+        if asked.len() > abi::MAX_ASKED as usize {
+            // What was asked for by its channel and by its table may be in two parts.
+            let place = |row: &EndRow| (row.table, row.end.fd, row.end.pipe);
+            ends.sort_by_key(place);
+            ends.dedup_by_key(|row| place(row));
+        }
+        Ok(ends)
     }
 
-    fn iterate(&mut self, name: &str) -> Result<Vec<Record>, Problem> {
+    /// Asks for these, and no others, from now on.
+    fn ask_for(&mut self, asked: &BTreeSet<u64>) -> Result<(), Problem> {
+        let old: BTreeSet<u64> = self.asked.keys().flatten().collect();
+        for address in old.difference(asked) {
+            // It is there, since only this changes the map.
+            let _ = self.asked.remove(address);
+        }
+        let mut new = asked.difference(&old);
+        new.try_for_each(|address| self.asked.insert(address, 1, 0))
+            .map_err(|error| unexpected("ask for so many pipes at once", &error))
+    }
+
+    /// Runs an iterator, and hands on what it tells.
+    fn iterate(&mut self, name: &str, mut take: impl FnMut(&Record)) -> Result<(), Problem> {
         let failed = |error: &dyn std::error::Error| unexpected(&format!("run {name}"), error);
         let iter: &mut Iter = programs::typed(&mut self.ebpf, name).map_err(|e| failed(&e))?;
         let link = iter.attach().map_err(|error| failed(&error))?;
         let link = iter.take_link(link).map_err(|error| failed(&error))?;
-        let mut file = link.into_file().map_err(|error| failed(&error))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| failed(&error))?;
-        let records = bytes.chunks_exact(size_of::<Record>());
-        Ok(records
-            .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
-            .collect())
+        let file = link.into_file().map_err(|error| failed(&error))?;
+        let mut file = BufReader::with_capacity(ROWS * size_of::<Record>(), file);
+        let mut bytes = [0; size_of::<Record>()];
+        loop {
+            match file.read_exact(&mut bytes) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(failed(&error)),
+            }
+            if let Ok(record) = Record::read_from_bytes(&bytes) {
+                take(&record);
+            }
+        }
     }
-}
-
-fn task_rows(records: &[Record]) -> Vec<TaskRow> {
-    let rows = records.iter().map(|record| decode::task_row(record, CALLS));
-    rows.flatten().collect()
 }
 
 /// The set of some system calls, as the programs read it.

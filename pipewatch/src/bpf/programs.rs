@@ -201,7 +201,14 @@ pub const PROGRAMS: &[Program] = &[
     program(
         "iter_ends",
         Hook::Iterator("task_file"),
-        "who holds which pipe end now",
+        "which pipe ends watched processes hold now",
+    )
+    .given(&[META, TASK, "u32", "struct file *"])
+    .since((5, 8)),
+    program(
+        "iter_ends_asked",
+        Hook::Iterator("task_file"),
+        "who holds an end of a certain pipe now",
     )
     .given(&[META, TASK, "u32", "struct file *"])
     .since((5, 8)),

@@ -25,13 +25,17 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Of a descriptor that was there before anybody looked.
+    /// Of a descriptor that was there before anybody looked, as most are of a host
+    /// that is watched as a whole: they share one.
     pub fn unknown() -> Rc<Self> {
-        Rc::new(Self {
-            kind: ViaKind::Unknown,
-            act: None,
-            from: None,
-        })
+        thread_local! {
+            static UNKNOWN: Rc<Provenance> = Rc::new(Provenance {
+                kind: ViaKind::Unknown,
+                act: None,
+                from: None,
+            });
+        }
+        UNKNOWN.with(Rc::clone)
     }
 
     /// By an act that was seen.

@@ -7,6 +7,6 @@
 5ms     500 read 3
 expect by 1255ms: hang, leaked, fork, holders 501 502
 5000ms  501 exit
-expect by 7s: update, leaked, holders 502
-8000ms  502 exit
-expect by 8250ms: resolved, eof, freed by 502 exit
+expect by 10s: update, leaked, holders 502
+11000ms 502 exit
+expect by 11250ms: resolved, eof, freed by 502 exit

@@ -1,7 +1,12 @@
 //! The loop: takes in what the kernel reports, asks it for its tables when a
 //! wait is due for a look, and passes on what the engine concludes.
 
+mod once;
+
+pub use self::once::look_once;
+
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -40,8 +45,9 @@ use crate::{
     trace_file::{self, Entry, Header},
 };
 
-/// How often it is seen who waits for several descriptors at once.
-const POLLS: Duration = Duration::from_millis(200);
+/// How often it is seen who waits for several descriptors at once, and whether events
+/// were lost, at least and at most; in between, twice before the threshold.
+const POLLS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// How often a loss is reported while it goes on.
 const LOST: Duration = Duration::from_secs(1);
 /// So long the start waits until it is known which processes run Python.
@@ -72,6 +78,8 @@ pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<En
         Target::Pids(pids) => {
             session.settle(&plan);
             session.watch_pids(pids)?;
+            let tasks = session.adopt(None)?;
+            Session::all_live(pids, &tasks)?;
             session.start(&plan, Some(pids.clone()))?;
             None
         }
@@ -101,49 +109,6 @@ pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<En
         .map(Ended::Status)
 }
 
-/// Looks once at what hangs now, without any probe. The exit status tells
-/// whether anything does.
-///
-/// # Errors
-///
-/// Nothing can be seen here, or reports cannot be written.
-pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
-    let mut session = Session::new(plan, output, false)?;
-    session.settle(plan);
-    let watching = match &plan.target {
-        Target::Pids(pids) => {
-            session.watch_pids(pids)?;
-            Some(pids.clone())
-        }
-        Target::All | Target::Command(_) => {
-            session.adopt(None)?;
-            None
-        }
-    };
-    session.start(plan, watching)?;
-    session.see_polls()?;
-    // A hang is confirmed by a second look soon after the first. If it cannot be
-    // seen how long a wait has lasted, it must last.
-    let shows_since = session.host.source.shows_since();
-    let lasting = if shows_since {
-        Duration::ZERO
-    } else {
-        plan.threshold
-    };
-    let lasting = (lasting + 2 * session.host.source.tick()).as_nanos();
-    let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
-    while let Some(look) = session.engine.next_look().filter(|look| *look < end) {
-        std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
-        if !shows_since {
-            session.tick()?;
-            session.see_polls()?;
-        }
-        session.look()?;
-    }
-    session.stop(Reason::Looked)?;
-    Ok(u8::from(session.tally.hangs > 0))
-}
-
 struct Session {
     host: Host,
     engine: Engine,
@@ -158,6 +123,7 @@ struct Session {
     unreadable: u64,
     tally: Tally,
     full_warned: bool,
+    threshold: Duration,
     polls: Instant,
 }
 
@@ -198,6 +164,7 @@ impl Session {
             unreadable: 0,
             tally: Tally::default(),
             full_warned: false,
+            threshold: plan.threshold,
             polls: Instant::now(),
         })
     }
@@ -218,20 +185,20 @@ impl Session {
         }
     }
 
-    /// Adds processes and their descendants to the watched ones, and learns
-    /// what they hold.
+    /// Adds processes and their descendants to the watched ones.
     fn watch_pids(&mut self, pids: &[Pid]) -> Result<(), Problem> {
         let source = &mut self.host.source;
         source.watch_families(&pids.iter().copied().collect())?;
         if let Some(pid) = pids.iter().find(|pid| source.is_hidden(**pid)) {
             return Err(is_hidden(*pid));
         }
-        let snapshot = self.adopt(None)?;
+        Ok(())
+    }
+
+    /// Whether processes that are to be watched live, as a list of threads shows.
+    fn all_live(pids: &[Pid], tasks: &[TaskRow]) -> Result<(), Problem> {
         for pid in pids {
-            let mut threads = snapshot
-                .tasks
-                .iter()
-                .filter(|row| row.actor.process.pid == *pid);
+            let mut threads = tasks.iter().filter(|row| row.actor.process.pid == *pid);
             match threads.next() {
                 Some(first) if first.is_alive() || threads.any(TaskRow::is_alive) => {}
                 Some(_) => return Err(has_ended(*pid)),
@@ -432,8 +399,10 @@ impl Session {
                 sleep,
             })?;
         }
-        if Instant::now() >= self.polls {
-            self.polls = Instant::now() + POLLS;
+        let seldom = Instant::now() >= self.polls;
+        if seldom {
+            let [least, most] = POLLS;
+            self.polls = Instant::now() + (self.threshold * 2 / 5).clamp(least, most);
             self.see_polls()?;
         }
         self.drain()?;
@@ -444,7 +413,9 @@ impl Session {
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
-        self.mend()?;
+        if seldom {
+            self.mend()?;
+        }
         if self.lost_told.elapsed() >= LOST {
             self.tell_lost()?;
         }
@@ -494,7 +465,8 @@ impl Session {
     /// those pipes that may be in question.
     fn see_polls(&mut self) -> Result<(), Problem> {
         let mut ends: Option<Vec<EndRow>> = None;
-        for row in self.host.source.pollers()? {
+        let pollers = self.host.source.pollers()?;
+        for row in &pollers {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
             };
@@ -505,7 +477,10 @@ impl Session {
                 // Only the kernel's own tables tell what a ring waits for.
                 let known = match ends.take() {
                     Some(known) => known,
-                    None => self.host.source.ends()?,
+                    None => {
+                        let tables = pollers.iter().map(|row| row.table.0).collect();
+                        self.host.source.ends(Some(&tables))?
+                    }
                 };
                 let known = ends.insert(known).iter();
                 let of_ring = known.filter(|end| end.ring && end.table == row.table);
@@ -549,7 +524,9 @@ impl Session {
         if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
             self.see_polls()?;
         }
-        let snapshot = self.snapshot_after(&before)?;
+        let asked = reads(&before).chain(self.engine.in_question());
+        let asked: BTreeSet<u64> = asked.collect();
+        let snapshot = self.snapshot_after(&before, Some(&asked))?;
         self.drain()?;
         // A judgement on history counts on nothing being missed unnoticed.
         self.mend()?;
@@ -568,21 +545,29 @@ impl Session {
         }
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot, Problem> {
-        let before = self.host.source.tasks()?;
-        self.snapshot_after(&before)
-    }
-
-    fn snapshot_after(&mut self, before: &[TaskRow]) -> Result<Snapshot, Problem> {
-        let ends = self.host.source.ends()?;
+    fn snapshot_after(
+        &mut self,
+        before: &[TaskRow],
+        of: Option<&BTreeSet<u64>>,
+    ) -> Result<Snapshot, Problem> {
+        let ends = self.host.source.ends(of)?;
         let after = self.host.source.tasks()?;
         Ok(Snapshot::new(before, ends, after))
     }
 
     /// Lets the engine take over what the kernel's tables show of the watched
-    /// processes.
-    fn adopt(&mut self, lost: Option<Ktime>) -> Result<Snapshot, Problem> {
-        let snapshot = self.snapshot()?;
+    /// processes. Returns their threads.
+    fn adopt(&mut self, lost: Option<Ktime>) -> Result<Vec<TaskRow>, Problem> {
+        let before = self.host.source.tasks()?;
+        let snapshot = self.snapshot_after(&before, None)?;
+        self.take_over(snapshot, lost)
+    }
+
+    fn take_over(
+        &mut self,
+        snapshot: Snapshot,
+        lost: Option<Ktime>,
+    ) -> Result<Vec<TaskRow>, Problem> {
         let source = &self.host.source;
         let mut snapshot = snapshot.only(|process| source.is_watched(process.pid));
         source.date(&mut snapshot);
@@ -590,11 +575,9 @@ impl Session {
         if let Some(scout) = self.scout.as_ref().filter(|_| lost.is_none()) {
             scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));
         }
-        self.tell(Input::Adopt {
-            snapshot: snapshot.clone(),
-            lost,
-        })?;
-        Ok(snapshot)
+        let tasks = snapshot.tasks.clone();
+        self.tell(Input::Adopt { snapshot, lost })?;
+        Ok(tasks)
     }
 
     /// Tells the engine something, records it, and reports what comes of it.
@@ -630,6 +613,13 @@ impl Session {
     fn report(&mut self, report: Report) -> Result<(), Problem> {
         self.reports.report(report, &mut self.host)
     }
+}
+
+/// The channels that threads sleep in a read of, by their addresses. Who waits for
+/// whom goes by these, however long the chain.
+fn reads(tasks: &[TaskRow]) -> impl Iterator<Item = u64> {
+    let sleeps = tasks.iter().filter_map(|row| row.sleep);
+    sleeps.map(|sleep| sleep.end.address)
 }
 
 /// A process that was there a moment ago is not in the kernel's list.

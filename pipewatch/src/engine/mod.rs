@@ -7,118 +7,30 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
+mod tracked;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Arm, Doing, Event, Fact, Kind, Sleep, Snapshot, TaskRow},
-    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Resolved, Verdict, WaitId},
+    event::{Actor, Arm, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
+    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId},
     ids::{Ktime, PipeId, ProcKey, TableId, Tid},
     input::Input,
     rules::Rules,
     world::World,
 };
 
-const MS: u64 = 1_000_000;
 /// How long before the threshold a wait gets its first look.
 const LEAD: u64 = 100 * MS;
-/// How soon after a change or an inconclusive wake-up a wait is looked at, so
-/// that what belongs together has happened by then.
-const SETTLE: u64 = 20 * MS;
 /// So long a thread that was woken for nothing and has not slept since may be on
 /// its way to die of a signal.
 const DYING: u64 = 200 * MS;
 /// A thread that waits for a pipe among others was seen to do so this short a
 /// time ago, or does not any more. It may be awake for a moment between two
 /// calls, when somebody looks.
-const UNSEEN: u64 = 600 * MS;
-/// How often a thread is looked at that is stopped, or frozen.
-const PAUSE: u64 = 200 * MS;
-/// How often a wait is looked at though nothing seen has changed.
-const REFRESH: u64 = 5_000 * MS;
-
-/// What was reported of a wait.
-#[derive(Clone, Debug)]
-struct Reported {
-    id: WaitId,
-    verdict: Verdict,
-    /// Holders as last reported.
-    holders: Vec<ProcKey>,
-    /// What they do is seen.
-    watched: bool,
-    /// It was a hang at some time, not only a healthy wait.
-    alarmed: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Tracked {
-    wait: Wait,
-    /// When to look again; `None` once the thread was seen to have gone on.
-    look: Option<Ktime>,
-    /// The last look found what is to be reported.
-    suspect: bool,
-    reported: Option<Reported>,
-    /// A wake-up that does not tell by itself whether the wait is over.
-    woken: Option<Ktime>,
-    /// Since when there is nothing to wait for any more.
-    leaving: Option<Ktime>,
-    /// When it was last seen to wait for the pipe among others.
-    seen: Ktime,
-    /// The sleep whose end the kernel is to report.
-    armed: Option<u64>,
-}
-
-/// A wait: of a thread in a read, or for a pipe among others. A process that
-/// waits by epoll does so as a whole, so it goes by the id of its leader.
-type Key = (Tid, Option<PipeId>);
-
-impl Tracked {
-    fn new(wait: Wait, look: Ktime) -> Self {
-        Self {
-            wait,
-            look: Some(look),
-            suspect: false,
-            reported: None,
-            woken: None,
-            leaving: None,
-            seen: wait.sleep.since,
-            armed: None,
-        }
-    }
-
-    fn arm(&mut self) -> Arm {
-        self.armed = Some(self.wait.sleep.nvcsw);
-        Arm {
-            tid: self.wait.actor.tid,
-            pipe: self.wait.sleep.end.address,
-            socket: matches!(self.wait.sleep.end.kind, Kind::Socketpair { .. }),
-            among_others: self.wait.sleep.call.is_multiplexed(),
-            nvcsw: self.wait.sleep.nvcsw,
-        }
-    }
-
-    /// The wait is over. What is to be said, if it was reported.
-    fn finish(
-        &mut self,
-        time: Ktime,
-        outcome: Outcome,
-        freed_by: Option<FreedBy>,
-    ) -> Option<Finding> {
-        self.look = None;
-        self.suspect = false;
-        let reported = self.reported.take()?;
-        Some(Finding::Resolved(Resolved {
-            id: reported.id,
-            time,
-            outcome,
-            blocked: time.since(self.wait.sleep.since),
-            freed_by,
-            reader: self.wait.actor,
-            fd: self.wait.sleep.end.fd,
-            alarmed: reported.alarmed,
-        }))
-    }
-}
+const UNSEEN: u64 = 1_000 * MS;
 
 /// The judgement over time.
 #[derive(Debug)]
@@ -342,8 +254,7 @@ impl Engine {
             }
             return;
         }
-        let lead = LEAD.min(self.rules.threshold / 2);
-        let look = sleep.since.after(self.rules.threshold - lead);
+        let look = self.first_look(sleep.since);
         let mut tracked = Tracked::new(wait, look.max(now));
         tracked.seen = now;
         if sleep.end.head.is_none() {
@@ -383,8 +294,7 @@ impl Engine {
         if let (Some(pipe), Some(head)) = (self.world.pipe_mut(pipe), sleep.end.head) {
             pipe.see_head(head, sleep.since);
         }
-        let lead = LEAD.min(self.rules.threshold / 2);
-        let look = sleep.since.after(self.rules.threshold - lead);
+        let look = self.first_look(sleep.since);
         let tracked = Tracked::new(
             Wait {
                 actor,
@@ -395,6 +305,12 @@ impl Engine {
             look,
         );
         self.waits.insert((actor.tid, None), tracked);
+    }
+
+    /// When a wait is to be looked at first.
+    fn first_look(&self, since: Ktime) -> Ktime {
+        let lead = LEAD.min(self.rules.threshold / 2);
+        since.after(self.rules.threshold - lead)
     }
 
     /// When the next wait is due for a look, if any is.
@@ -409,6 +325,13 @@ impl Engine {
             .iter()
             .filter(move |(_, tracked)| due(tracked))
             .map(|(key, _)| *key)
+    }
+
+    /// The channels, by their addresses, that a snapshot must show for the waits that
+    /// may be due when it is complete.
+    pub fn in_question(&self) -> impl Iterator<Item = u64> {
+        let waits = self.waits.values().filter(|tracked| tracked.look.is_some());
+        waits.map(|tracked| tracked.wait.sleep.end.address)
     }
 
     /// Drops the waits that are due and over, as a list of threads shows. Those
@@ -481,9 +404,8 @@ impl Engine {
         } else {
             if !task.continues(&tracked.wait.sleep) {
                 if task.stopped {
-                    // The signal ended its sleep, not its call, which goes on
-                    // when it does.
-                    tracked.look = Some(now.after(PAUSE));
+                    // The signal ended its sleep, not its call.
+                    tracked.pause(now);
                     return None;
                 }
                 return self.gone_on(key, evidence, now);
@@ -501,8 +423,7 @@ impl Engine {
             None => {
                 // About to go on; if it does not, somebody else took the bytes, or it
                 // is frozen.
-                let lasting = now.since(*tracked.leaving.get_or_insert(now));
-                tracked.look = Some(now.after(lasting.clamp(SETTLE, PAUSE)));
+                tracked.pause(now);
                 None
             }
         }
@@ -563,7 +484,7 @@ impl Engine {
         let needs_proof = told.is_none() || (told == Some(Verdict::Waiting) && !healthy);
         if needs_proof && !worth {
             tracked.suspect = false;
-            tracked.look = Some(now.after(REFRESH));
+            tracked.look = Some(refresh(now));
             return None;
         }
         self.arms.push(tracked.arm());
@@ -574,7 +495,7 @@ impl Engine {
             return None;
         }
         tracked.suspect = false;
-        tracked.look = Some(now.after(REFRESH));
+        tracked.look = Some(refresh(now));
         let holders: Vec<ProcKey> = judgement
             .holders
             .iter()

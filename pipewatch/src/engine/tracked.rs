@@ -1,0 +1,113 @@
+//! A wait that is looked at again until it is over.
+
+use crate::{
+    correlate::Wait,
+    event::{Arm, Kind},
+    finding::{Finding, FreedBy, Outcome, Resolved, Verdict, WaitId},
+    ids::{Ktime, PipeId, ProcKey, Tid},
+};
+
+pub(super) const MS: u64 = 1_000_000;
+/// How soon after a change or an inconclusive wake-up a wait is looked at, so
+/// that what belongs together has happened by then.
+pub(super) const SETTLE: u64 = 20 * MS;
+/// How often a thread is looked at that is stopped, or frozen, in a reported wait.
+const PAUSE: u64 = 200 * MS;
+/// How often a wait is looked at though nothing seen has changed: all of them at the
+/// same moments, since it is the snapshot that costs.
+const REFRESH: u64 = 5_000 * MS;
+
+/// The next of those moments.
+pub(super) fn refresh(now: Ktime) -> Ktime {
+    Ktime((now.0 / REFRESH + 1).saturating_mul(REFRESH))
+}
+
+/// What was reported of a wait.
+#[derive(Clone, Debug)]
+pub(super) struct Reported {
+    pub(super) id: WaitId,
+    pub(super) verdict: Verdict,
+    /// Holders as last reported.
+    pub(super) holders: Vec<ProcKey>,
+    /// What they do is seen.
+    pub(super) watched: bool,
+    /// It was a hang at some time, not only a healthy wait.
+    pub(super) alarmed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub(super) wait: Wait,
+    /// When to look again; `None` once the thread was seen to have gone on.
+    pub(super) look: Option<Ktime>,
+    /// The last look found what is to be reported.
+    pub(super) suspect: bool,
+    pub(super) reported: Option<Reported>,
+    /// A wake-up that does not tell by itself whether the wait is over.
+    pub(super) woken: Option<Ktime>,
+    /// Since when it does not sleep, or there is nothing to wait for any more.
+    pub(super) leaving: Option<Ktime>,
+    /// When it was last seen to wait for the pipe among others.
+    pub(super) seen: Ktime,
+    /// The sleep whose end the kernel is to report.
+    pub(super) armed: Option<u64>,
+}
+
+/// A wait: of a thread in a read, or for a pipe among others. A process that
+/// waits by epoll does so as a whole, so it goes by the id of its leader.
+pub(super) type Key = (Tid, Option<PipeId>);
+
+impl Tracked {
+    pub(super) fn new(wait: Wait, look: Ktime) -> Self {
+        Self {
+            wait,
+            look: Some(look),
+            suspect: false,
+            reported: None,
+            woken: None,
+            leaving: None,
+            seen: wait.sleep.since,
+            armed: None,
+        }
+    }
+
+    /// Looks again later: the longer this lasts, unless the end is to be reported.
+    pub(super) fn pause(&mut self, now: Ktime) {
+        let longest = self.reported.as_ref().map_or(REFRESH, |_| PAUSE);
+        let lasting = now.since(*self.leaving.get_or_insert(now));
+        self.look = Some(now.after(lasting.clamp(SETTLE, longest)));
+    }
+
+    pub(super) fn arm(&mut self) -> Arm {
+        self.armed = Some(self.wait.sleep.nvcsw);
+        Arm {
+            tid: self.wait.actor.tid,
+            pipe: self.wait.sleep.end.address,
+            socket: matches!(self.wait.sleep.end.kind, Kind::Socketpair { .. }),
+            among_others: self.wait.sleep.call.is_multiplexed(),
+            nvcsw: self.wait.sleep.nvcsw,
+        }
+    }
+
+    /// The wait is over. What is to be said, if it was reported.
+    pub(super) fn finish(
+        &mut self,
+        time: Ktime,
+        outcome: Outcome,
+        freed_by: Option<FreedBy>,
+    ) -> Option<Finding> {
+        self.look = None;
+        self.suspect = false;
+        let reported = self.reported.take()?;
+        Some(Finding::Resolved(Resolved {
+            id: reported.id,
+            time,
+            outcome,
+            blocked: time.since(self.wait.sleep.since),
+            freed_by,
+            reader: self.wait.actor,
+            fd: self.wait.sleep.end.fd,
+            alarmed: reported.alarmed,
+        }))
+    }
+}
