@@ -2,9 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     ops::Range,
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
 
@@ -101,9 +101,13 @@ impl Process {
         let pid = self.pid;
         let Range { start, end } = map.range;
         let mapped = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
+        // A FIFO may be there by now, and must not be waited for.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
         mapped
-            .or_else(|_| File::open(format!("/proc/{pid}/root{}", map.path)))
+            .or_else(|_| options.open(format!("/proc/{pid}/root{}", map.path)))
             .ok()
+            .filter(|file| file.metadata().is_ok_and(|about| about.is_file()))
     }
 
     /// Which file's code is mapped there; `None` if it is not that of a file alone.
