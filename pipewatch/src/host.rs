@@ -35,6 +35,10 @@ impl Details for Seen<'_> {
         procfs::cmdline(process.pid)
     }
 
+    fn cgroup(&self, process: ProcKey) -> Option<String> {
+        procfs::cgroup(process.pid)
+    }
+
     fn language(&self, process: ProcKey) -> Option<Language> {
         procfs::language(process.pid)
     }

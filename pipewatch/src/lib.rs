@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod bpf;
+pub mod cgroup;
 pub mod choice;
 pub mod cli;
 pub mod clock;

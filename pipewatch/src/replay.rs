@@ -19,6 +19,7 @@ pub struct Noted {
     pub cut: bool,
     boot: u64,
     cmdlines: BTreeMap<ProcKey, Vec<String>>,
+    cgroups: BTreeMap<ProcKey, String>,
     paths: BTreeMap<(ProcKey, Fd), String>,
     languages: BTreeMap<ProcKey, Language>,
     sights: Sights,
@@ -35,6 +36,7 @@ impl Noted {
             cut: true,
             boot: trace.header.boot,
             cmdlines: BTreeMap::new(),
+            cgroups: BTreeMap::new(),
             paths: BTreeMap::new(),
             languages: BTreeMap::new(),
             sights: Sights::default(),
@@ -45,6 +47,9 @@ impl Noted {
             match entry {
                 Entry::Cmdline { process, words } => {
                     noted.cmdlines.insert(process, words);
+                }
+                Entry::Cgroup { process, path } => {
+                    noted.cgroups.insert(process, path);
                 }
                 Entry::Path { process, fd, path } => {
                     noted.paths.insert((process, fd), path);
@@ -63,6 +68,10 @@ impl Noted {
 impl Details for Noted {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.cmdlines.get(&process).cloned()
+    }
+
+    fn cgroup(&self, process: ProcKey) -> Option<String> {
+        self.cgroups.get(&process).cloned()
     }
 
     fn language(&self, process: ProcKey) -> Option<Language> {
@@ -111,6 +120,7 @@ pub fn replay(trace: &mut Trace, noted: &Noted, output: &mut Output) -> Result<(
             Entry::Lost(lost) => output.write(&Report::Lost(lost), noted)?,
             Entry::Stopped(recorded) => stopped = recorded,
             Entry::Cmdline { .. }
+            | Entry::Cgroup { .. }
             | Entry::Path { .. }
             | Entry::Language { .. }
             | Entry::Sight(_) => {}

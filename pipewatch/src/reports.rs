@@ -89,6 +89,11 @@ impl Reports {
                 recorder.write(&Entry::Cmdline { process, words })?;
             }
         }
+        for process in hang.processes() {
+            if let Some(path) = procfs::cgroup(process.pid) {
+                recorder.write(&Entry::Cgroup { process, path })?;
+            }
+        }
         let process = hang.to_mend();
         if let Some(language) = procfs::language(process.pid) {
             recorder.write(&Entry::Language { process, language })?;

@@ -85,6 +85,10 @@ impl Details for Nothing {
         None
     }
 
+    fn cgroup(&self, _: ProcKey) -> Option<String> {
+        None
+    }
+
     fn language(&self, _: ProcKey) -> Option<Language> {
         None
     }
