@@ -24,10 +24,14 @@ const LEAVES: &[&str] = &[
     "privileges",
     "private_file",
     "trace_file",
+    "metrics",
+    "journal",
+    "journal",
     "demo",
 ];
 const LOOP: &[&str] = &[
     "output",
+    "exporter",
     "choice",
     "source",
     "plan",
