@@ -84,3 +84,62 @@ fn sealed(entry: &[u8]) -> io::Result<OwnedFd> {
     fcntl_add_seals(&file, all)?;
     Ok(file.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{IoSliceMut, Read as _, Seek as _},
+        os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr},
+    };
+
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+    use super::*;
+
+    /// What the other side gets: a datagram, and the text of a file with it.
+    fn received(socket: &UnixDatagram) -> (Vec<u8>, Option<String>) {
+        let mut data = [0; 100];
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let slices = &mut [IoSliceMut::new(&mut data)];
+        let message = recvmsg(socket, slices, &mut control, RecvFlags::empty());
+        let length = message.expect("a message").bytes;
+        let mut text = None;
+        for message in control.drain() {
+            let RecvAncillaryMessage::ScmRights(files) = message else {
+                continue;
+            };
+            for file in files {
+                let mut file = File::from(file);
+                file.set_len(0).expect_err("a file that cannot change");
+                file.rewind().expect("its begin");
+                let text = text.insert(String::new());
+                file.read_to_string(text).expect("its text");
+            }
+        }
+        (data[..length].to_vec(), text)
+    }
+
+    #[test]
+    fn entries_are_datagrams_or_files_that_cannot_change() {
+        let name = format!("pipewatch-journal-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).expect("a name");
+        let journald = UnixDatagram::bind_addr(&address).expect("a socket");
+        let journal = Journal {
+            socket: UnixDatagram::unbound().expect("a socket"),
+            address: SocketAddrUnix::new_abstract_name(name.as_bytes()).expect("a name"),
+        };
+        journal.send(b"MESSAGE=short\n").expect("sent");
+        assert_eq!(received(&journald), (b"MESSAGE=short\n".to_vec(), None));
+        let long = format!("MESSAGE={}\n", "x".repeat(1 << 20));
+        journal.send(long.as_bytes()).expect("sent");
+        assert_eq!(received(&journald), (Vec::new(), Some(long)));
+        drop(journald);
+        journal.send(b"MESSAGE=late\n").expect_err("nobody");
+    }
+
+    #[test]
+    fn a_stream_that_goes_elsewhere_is_no_journal() {
+        assert!(Journal::behind(io::stdin()).is_none());
+    }
+}
