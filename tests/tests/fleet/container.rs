@@ -50,7 +50,7 @@ fn a_hang_in_a_container_is_told_as_such_and_again_by_replay() {
     let id = format!("{:064x}", std::process::id());
     let name = format!("docker-{id}.scope");
     let group = Group::named(&name);
-    let mut target = Program::ready(scenario(&["fork-race"]));
+    let mut target = Program::ready(scenario(&["fork-race", "--hold-ms", &expect::hold_ms()]));
     group.take(&target);
     let watcher = Watcher::of(&target, &["--record", path]);
     target.go();
@@ -79,7 +79,7 @@ fn a_hang_in_a_container_is_told_as_such_and_again_by_replay() {
 
 #[test]
 fn who_is_in_no_container_has_none() {
-    let mut target = Program::ready(scenario(&["fork-race"]));
+    let mut target = Program::ready(scenario(&["fork-race", "--hold-ms", &expect::hold_ms()]));
     let watcher = Watcher::of(&target, &[]);
     target.go();
     let hang = expect::hang(&watcher, &target, THRESHOLD);

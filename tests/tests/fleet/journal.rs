@@ -6,7 +6,7 @@ use std::time::Duration;
 use pipewatch_tests::{Program, pipewatch_running, require_root, scenario};
 use serde_json::Value;
 
-use crate::expect::{RUN, list};
+use crate::expect::{self, RUN, list};
 
 /// Starts a journald where there is none yet, runs the arguments with their output
 /// connected to it as systemd does, and prints what it has got of pipewatch.
@@ -47,7 +47,7 @@ fn entries(args: &[&str], command: &Command, query: &str) -> Vec<Value> {
 const OF_PIPEWATCH: &str = "SYSLOG_IDENTIFIER=pipewatch";
 
 fn race() -> Command {
-    scenario(&["fork-race", "--now"])
+    scenario(&["fork-race", "--now", "--hold-ms", &expect::hold_ms()])
 }
 
 /// The record in an entry.
@@ -126,7 +126,7 @@ fn who_asks_for_json_gets_lines_of_it() {
 #[test]
 fn what_is_too_long_for_a_datagram_is_whole() {
     let mut command = Command::new("sh");
-    command.args(["-c", "x=$(sleep 3 & echo answer)", "sh"]);
+    command.args(["-c", "x=$(sleep 4 & echo answer)", "sh"]);
     let long = "x".repeat(120_000);
     command.args([&long, &long, &long]);
     let entries = entries(&[], &command, OF_PIPEWATCH);
