@@ -107,8 +107,8 @@ fn slow_ones(address: SocketAddr) -> Vec<TcpStream> {
         stream
     };
     let mut last = Vec::new();
-    for _ in 0..4 {
-        last = (0..500).map(|_| slow()).collect();
+    for _ in 0..10 {
+        last = (0..200).map(|_| slow()).collect();
     }
     last
 }
