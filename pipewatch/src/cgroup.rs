@@ -20,20 +20,23 @@ const RUNTIMES: [&str; 6] = [
 /// versions not all do. Bytes that are no text are replaced.
 pub fn path(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
-    let mut groups: Vec<(&str, &str)> = text
-        .lines()
-        .filter_map(|line| line.split_once(':')?.1.split_once(':'))
-        .collect();
+    let group = |line| {
+        let (_, group) = str::split_once(line, ':')?;
+        // One that was removed is marked so (`proc_cgroup_show`, kernel/cgroup/cgroup.c).
+        group
+            .strip_suffix(" (deleted)")
+            .unwrap_or(group)
+            .split_once(':')
+    };
+    let mut groups: Vec<(&str, &str)> = text.lines().filter_map(group).collect();
     groups.sort_by_key(|(controllers, _)| match *controllers {
         "" => 0,
         "name=systemd" => 1,
         _ => 2,
     });
     let paths = || groups.iter().map(|(_, path)| path);
-    let path = paths().find(|path| container(path).is_some());
-    let path = path.or(paths().next())?;
-    // As the kernel shows one that was removed (`proc_cgroup_show`).
-    Some(path.strip_suffix(" (deleted)").unwrap_or(path).to_owned())
+    let of_container = paths().find(|path| container(path).is_some());
+    of_container.or(paths().next()).map(|path| path.to_string())
 }
 
 /// Id of the container that a group belongs to, 64 hexadecimal digits: of the
@@ -92,10 +95,9 @@ mod tests {
 
     #[test]
     fn what_runtimes_name_is_known() {
-        let docker = "/docker/ID_";
         for (pattern, pod_uid) in [
             // Docker with cgroupfs, with systemd, and rootless.
-            (docker, None),
+            ("/docker/ID_", None),
             ("/system.slice/docker-ID_.scope", None),
             (
                 "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID_.scope",
@@ -194,8 +196,8 @@ mod tests {
     fn the_line_that_tells_most_is_taken() {
         let of = |text: &str| path(real(text).as_bytes());
         assert_eq!(of("0::/init.scope\n").as_deref(), Some("/init.scope"));
-        let gone = "0::/user.slice/x.service (deleted)\n";
-        assert_eq!(of(gone).as_deref(), Some("/user.slice/x.service"));
+        let gone = "0::/system.slice/docker-ID_.scope (deleted)\n";
+        assert_eq!(of(gone), Some(real("/system.slice/docker-ID_.scope")));
         let version_1 = "12:pids:/a\n11:cpu,cpuacct:/a\n1:name=systemd:/b:c\n";
         assert_eq!(of(version_1).as_deref(), Some("/b:c"));
         assert_eq!(of("3:freezer:/f\n2:cpu:/c\n").as_deref(), Some("/f"));
