@@ -8,7 +8,7 @@ use pipewatch_tests::{Program, Watcher, assert_contains, pipewatch, scenario};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::expect::{self, RUN, THRESHOLD};
+use crate::expect::{self, RUN};
 
 /// A group of a hierarchy that is mounted for it.
 struct Group {
@@ -54,7 +54,7 @@ fn a_hang_in_a_container_is_told_as_such_and_again_by_replay() {
     group.take(&target);
     let watcher = Watcher::of(&target, &["--record", path]);
     target.go();
-    let hang = expect::hang(&watcher, &target, THRESHOLD);
+    let hang = expect::hang_of(&watcher, &target.fact("expect")["hang"]["reader"]["tid"]);
     let cgroup = hang["reader"]["cgroup"].as_str().expect("a path");
     assert!(cgroup.ends_with(&format!("/{name}")), "{cgroup}");
     let home = json!({"cgroup": cgroup, "container": id, "pod": null});
@@ -65,7 +65,7 @@ fn a_hang_in_a_container_is_told_as_such_and_again_by_replay() {
     });
     assert_contains(&hang, &expected);
     assert_contains(&hang["holders"][0]["via"], &home);
-    expect::resolved(&watcher, &target, &hang);
+    expect::resolution(&watcher, &hang);
     assert_eq!(watcher.finish(RUN).code, 0);
 
     let replayed = Program::start(pipewatch(&["replay", path, "--format", "json"]));
@@ -82,7 +82,7 @@ fn who_is_in_no_container_has_none() {
     let mut target = Program::ready(scenario(&["fork-race", "--hold-ms", &expect::hold_ms()]));
     let watcher = Watcher::of(&target, &[]);
     target.go();
-    let hang = expect::hang(&watcher, &target, THRESHOLD);
+    let hang = expect::hang_of(&watcher, &target.fact("expect")["hang"]["reader"]["tid"]);
     for process in [&hang["reader"], &hang["holders"][0]] {
         assert_contains(process, &json!({"container": null, "pod": null}));
         assert!(process["cgroup"].is_string(), "{process:#}");

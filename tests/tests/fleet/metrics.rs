@@ -32,7 +32,7 @@ fn a_hang_in_numbers() {
     assert!(!before.contains(RACE), "{before}");
 
     target.go();
-    let hang = expect::hang(&watcher, &target, THRESHOLD);
+    let hang = expect::hang_of(&watcher, &target.fact("expect")["hang"]["reader"]["tid"]);
     let during = metrics(address);
     assert_eq!((value(&during, RACE), value(&during, OPEN)), (1.0, 1.0));
     let longest = value(&during, LONGEST);
@@ -40,7 +40,7 @@ fn a_hang_in_numbers() {
     // It is as old as it is when somebody asks.
     assert!(value(&metrics(address), LONGEST) > longest);
 
-    expect::resolved(&watcher, &target, &hang);
+    expect::resolution(&watcher, &hang);
     let after = metrics(address);
     assert_eq!((value(&after, RACE), value(&after, OPEN)), (1.0, 0.0));
     assert_eq!(value(&after, LONGEST), 0.0);
@@ -58,7 +58,7 @@ fn who_is_watched_is_counted() {
     let watcher = Watcher::of(&target, ANY_PORT);
     let address = address(&watcher);
     target.go();
-    expect::hang(&watcher, &target, THRESHOLD);
+    expect::hang_of(&watcher, &target.fact("expect")["hang"]["reader"]["tid"]);
     // The reader's process, and the one that holds its pipe.
     assert_eq!(value(&metrics(address), WATCHED), 2.0);
 }
@@ -123,8 +123,8 @@ fn many_who_say_nothing_hold_up_nobody() {
     let few = descriptors(&watcher);
     let first = std::thread::spawn(move || slow_ones(address));
     target.go();
-    // In time, as if nobody had come.
-    expect::hang(&watcher, &target, THRESHOLD);
+    // As if nobody had come.
+    expect::hang_of(&watcher, &target.fact("expect")["hang"]["reader"]["tid"]);
     first.join().expect("connections");
     let lean = watcher.resident_kb();
     let open = slow_ones(address);
