@@ -1,13 +1,13 @@
 //! The command line: parsed and checked, nothing done yet.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     error::{ContextKind, ErrorKind},
 };
 
-use crate::{finding::Confidence, problem::Problem, render, source};
+use crate::{finding::Confidence, metrics, problem::Problem, render, source};
 
 /// What the user wants.
 #[derive(Debug, Parser)]
@@ -128,6 +128,9 @@ pub struct Watch {
     /// Also write a trace, which `pipewatch replay` reads
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Serve metrics for Prometheus there, at /metrics; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDR:PORT", value_parser = metrics::address)]
+    pub metrics: Option<SocketAddr>,
     /// Stop at the first hang, with exit status 1; a COMMAND is sent SIGTERM
     #[arg(long)]
     pub exit_on_hang: bool,
@@ -337,6 +340,8 @@ mod tests {
             "demo",
             "doctor --format json",
             "-p 1 --duration 1m",
+            "-p 1 --metrics 9750",
+            "-a --metrics [::]:9750",
             "snapshot --backend procfs",
         ] {
             assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
@@ -365,6 +370,9 @@ mod tests {
             "-p 1 --buffer 1KiB",
             "-p 1 --buffer big",
             "-p 1 --buffer 99999999999999999999MiB",
+            "-p 1 --metrics localhost",
+            "-p 1 --metrics 65536",
+            "demo --metrics 9750",
             "--al",
             "frobnicate",
             "demo -p 1",

@@ -2,6 +2,8 @@
 //! about, and what it means. The words are those of the output contract
 //! (docs/output.md).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -268,6 +270,19 @@ pub struct Hang {
 }
 
 impl Hang {
+    /// The processes it tells of: who waits, who holds, who made the pipe, and by whose
+    /// acts holders came by their ends.
+    pub fn processes(&self) -> BTreeSet<ProcKey> {
+        let made = self.channel.created.map(|created| created.act);
+        let vias = self.holders.iter().filter_map(|holder| holder.via.act);
+        let actors = vias.chain(made).map(|act| act.actor.process);
+        let holders = self.holders.iter().map(|holder| holder.process);
+        holders
+            .chain(actors)
+            .chain([self.reader.actor.process])
+            .collect()
+    }
+
     /// The process whose program is to be changed, if any is.
     pub fn to_mend(&self) -> ProcKey {
         let forker = || self.holders.first()?.via.act;
@@ -442,6 +457,8 @@ pub struct Stopped {
 pub trait Details {
     /// Command line of a process, if it can still be read.
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>>;
+    /// Path of the control group that a process is in, if it can still be read.
+    fn cgroup(&self, process: ProcKey) -> Option<String>;
     /// What the program of a process is written in.
     fn language(&self, process: ProcKey) -> Option<Language>;
     /// What was found out of its threads and processes.

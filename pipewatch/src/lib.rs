@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod bpf;
+pub mod cgroup;
 pub mod choice;
 pub mod cli;
 pub mod clock;
@@ -13,12 +14,15 @@ pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod event;
+pub mod exporter;
 pub mod finding;
 pub mod host;
 pub mod ids;
 pub mod input;
 pub mod interpreters;
+pub mod journal;
 pub mod language;
+pub mod metrics;
 pub mod names;
 pub mod output;
 pub mod plan;

@@ -13,6 +13,7 @@ use pipewatch::{
     cli::{self, Backend, Cli, Command, Format, Parsed, Stacks},
     demo, doctor,
     driver::{self, Ended},
+    exporter::Exporter,
     ids::Pid,
     output::{self, Output, say},
     plan::{Plan, Target},
@@ -99,8 +100,9 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
+            let exporter = cli.watch.metrics.map(Exporter::at).transpose()?;
             let output = Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
-            watch(plan, output)
+            watch(plan, output.with_exporter(exporter))
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Default)]
 pub struct Names {
     cmdlines: BTreeMap<ProcKey, Vec<String>>,
+    cgroups: BTreeMap<ProcKey, String>,
     languages: BTreeMap<ProcKey, Language>,
     paths: BTreeMap<(ProcKey, Fd), String>,
 }
@@ -30,6 +31,11 @@ impl Names {
         for process in holders.chain([reader]) {
             if let Some(words) = procfs::cmdline(process.pid) {
                 names.cmdlines.insert(process, words);
+            }
+        }
+        for process in hang.processes() {
+            if let Some(path) = procfs::cgroup(process.pid) {
+                names.cgroups.insert(process, path);
             }
         }
         let process = hang.to_mend();
@@ -51,6 +57,10 @@ impl Names {
             process: *process,
             words: words.clone(),
         });
+        let cgroups = self.cgroups.iter().map(|(process, path)| Entry::Cgroup {
+            process: *process,
+            path: path.clone(),
+        });
         let languages = self.languages.iter();
         let languages = languages.map(|(process, language)| Entry::Language {
             process: *process,
@@ -62,7 +72,7 @@ impl Names {
             fd: *fd,
             path: path.clone(),
         });
-        cmdlines.chain(languages).chain(paths)
+        cmdlines.chain(cgroups).chain(languages).chain(paths)
     }
 
     /// Adds what an entry of a trace names, if it does.
@@ -70,6 +80,9 @@ impl Names {
         match entry {
             Entry::Cmdline { process, words } => {
                 self.cmdlines.insert(process, words);
+            }
+            Entry::Cgroup { process, path } => {
+                self.cgroups.insert(process, path);
             }
             Entry::Language { process, language } => {
                 self.languages.insert(process, language);
@@ -99,6 +112,10 @@ pub struct Noted<'a, W> {
 impl<W: Fn(Ktime) -> u64> Details for Noted<'_, W> {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.names.cmdlines.get(&process).cloned()
+    }
+
+    fn cgroup(&self, process: ProcKey) -> Option<String> {
+        self.names.cgroups.get(&process).cloned()
     }
 
     fn language(&self, process: ProcKey) -> Option<Language> {

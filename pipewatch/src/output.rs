@@ -14,7 +14,9 @@ use rustix::{
 };
 
 use crate::{
+    exporter::Exporter,
     finding::{Details, Report},
+    journal::Journal,
     private_file,
     problem::Problem,
     render::{self, Format, Style},
@@ -37,10 +39,14 @@ pub struct Output {
     format: Format,
     style: Style,
     closed: bool,
+    exporter: Option<Exporter>,
+    /// Takes reports before `to` does.
+    journal: Option<Journal>,
 }
 
 impl Output {
-    /// Writes to a new file, or to standard output.
+    /// Writes to a new file, or to standard output; if that is the journal of systemd,
+    /// text for people becomes entries of it.
     ///
     /// # Errors
     ///
@@ -55,6 +61,12 @@ impl Output {
             style.colour = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
             style.width = width();
             let fd = stdout.as_fd();
+            if let Some(journal) = Journal::behind(fd).filter(|_| format == Format::Text) {
+                return Ok(Self {
+                    journal: Some(journal),
+                    ..Self::to(Box::new(stdout), format, style)
+                });
+            }
             let is_pipe = fstat(fd).is_ok_and(|stat| {
                 matches!(
                     FileType::from_raw_mode(stat.st_mode),
@@ -89,6 +101,21 @@ impl Output {
             format,
             style,
             closed: false,
+            exporter: None,
+            journal: None,
+        }
+    }
+
+    /// Reports are counted, too.
+    pub fn with_exporter(self, exporter: Option<Exporter>) -> Self {
+        Self { exporter, ..self }
+    }
+
+    /// Tells whoever scrapes it how many processes are watched, how many events came
+    /// since the start, and how many were lost.
+    pub fn measure(&self, watched: usize, events: u64, lost_events: u64) {
+        if let Some(exporter) = &self.exporter {
+            exporter.measure(watched, events, lost_events);
         }
     }
 
@@ -99,6 +126,16 @@ impl Output {
     /// The file cannot be written (the disk is full). A reader that went away
     /// is no error: see [`Output::is_closed`].
     pub fn write(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
+        if let Some(exporter) = &mut self.exporter {
+            exporter.note(report);
+        }
+        // What it does not take comes to it as text, as all did without.
+        if let Some(journal) = &self.journal
+            && let Ok(entry) = render::entry(report, details)
+            && journal.send(&entry).is_ok()
+        {
+            return Ok(());
+        }
         if self.closed {
             return Ok(());
         }

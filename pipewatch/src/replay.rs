@@ -80,6 +80,7 @@ pub fn replay(trace: &mut Trace, notes: &Notes, output: &mut Output) -> Result<(
             Entry::Lost(lost) => output.write(&Report::Lost(lost), noted)?,
             Entry::Stopped(recorded) => stopped = recorded,
             Entry::Cmdline { .. }
+            | Entry::Cgroup { .. }
             | Entry::Path { .. }
             | Entry::Language { .. }
             | Entry::Sight(_) => {}

@@ -190,6 +190,11 @@ impl Reports {
         }
     }
 
+    /// What is to be had besides reports, as [`Output::measure`].
+    pub fn measure(&self, watched: usize, events: u64, lost_events: u64) {
+        self.output.measure(watched, events, lost_events);
+    }
+
     /// Nobody reads reports any more.
     pub fn is_closed(&mut self) -> bool {
         self.output.is_closed()

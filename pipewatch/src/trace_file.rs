@@ -68,6 +68,13 @@ pub enum Entry {
         /// Its words.
         words: Vec<String>,
     },
+    /// The control group of a process that a report names.
+    Cgroup {
+        /// Which.
+        process: ProcKey,
+        /// Its path.
+        path: String,
+    },
     /// The path of a FIFO that a report names.
     Path {
         /// Of which process.

@@ -38,6 +38,7 @@ const WAIT: Ktime = Ktime(86_400 * SECOND);
 #[derive(Default)]
 struct Outside {
     cmdlines: BTreeMap<Pid, Vec<String>>,
+    cgroups: BTreeMap<Pid, String>,
     languages: BTreeMap<Pid, Language>,
     sights: Sights,
     path: Option<String>,
@@ -46,6 +47,10 @@ struct Outside {
 impl Details for Outside {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.cmdlines.get(&process.pid).cloned()
+    }
+
+    fn cgroup(&self, process: ProcKey) -> Option<String> {
+        self.cgroups.get(&process.pid).cloned()
     }
 
     fn language(&self, process: ProcKey) -> Option<Language> {
@@ -69,11 +74,13 @@ impl Details for Outside {
 
 impl Outside {
     fn with_cmdline(mut self, pid: u32, arguments: &[&str]) -> Self {
-        let arguments = arguments
-            .iter()
-            .map(|argument| (*argument).to_owned())
-            .collect();
-        self.cmdlines.insert(Pid(pid), arguments);
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        self.cmdlines.insert(Pid(pid), arguments.collect());
+        self
+    }
+
+    fn with_cgroup(mut self, pid: u32, path: &str) -> Self {
+        self.cgroups.insert(Pid(pid), path.to_owned());
         self
     }
 
@@ -337,6 +344,9 @@ fn race_hang() -> Hang {
     }
 }
 
+const ID: &str = "3f1c8e0b7a6d5c4b3a2918070605f4e3d2c1b0a9f8e7d6c5b4a3928170605f4e";
+const UID: &str = "7f3b6a1e-2c4d-4e5f-8a9b-0c1d2e3f4a5b";
+
 /// The article's bad case: one fork, a child that might still answer.
 fn fork() -> (Vec<Report>, Outside) {
     let parent = actor(41_007, 41_007, "python3");
@@ -405,7 +415,9 @@ fn fork() -> (Vec<Report>, Outside) {
     }));
     (
         vec![Report::Finding(Finding::Hang(Box::new(hang))), data],
-        Outside::default(),
+        Outside::default()
+            .with_cgroup(41_007, &format!("/kubepods/pod{UID}/{ID}"))
+            .with_cgroup(41_010, "/init.scope"),
     )
 }
 
@@ -675,15 +687,11 @@ fn rendered(reports: &[Report], outside: &Outside, format: Format, style: &Style
 }
 
 fn text(reports: &[Report], outside: &Outside, width: usize) -> String {
-    rendered(
-        reports,
-        outside,
-        Format::Text,
-        &Style {
-            width,
-            colour: false,
-        },
-    )
+    let style = Style {
+        width,
+        colour: false,
+    };
+    rendered(reports, outside, Format::Text, &style)
 }
 
 fn records(reports: &[Report], outside: &Outside) -> Vec<Value> {
@@ -998,13 +1006,8 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
 
 fn assert_fields(object: &Value, names: &str) {
     let expected: BTreeSet<&str> = names.split_whitespace().collect();
-    let found: BTreeSet<&str> = object
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
-    assert_eq!(found, expected);
+    let found = object.as_object().unwrap().keys().map(String::as_str);
+    assert_eq!(found.collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
@@ -1043,21 +1046,24 @@ fn assert_hang(record: &Value) {
     );
     assert_fields(
         &record["reader"],
-        "pid tid comm thread_name cmdline fd call blocked_ms stack",
+        "pid tid comm thread_name cmdline cgroup container pod fd call blocked_ms stack",
     );
     assert_fields(&record["pipe"], "inode kind path buffered created");
     if !record["pipe"]["created"].is_null() {
         assert_fields(
             &record["pipe"]["created"],
-            "time pid tid comm thread_name fds stack",
+            "time pid tid comm thread_name cgroup container pod fds stack",
         );
     }
     for holder in record["holders"].as_array().unwrap() {
         assert_fields(
             holder,
-            "pid ppid comm cmdline fds relation used execed via stack",
+            "pid ppid comm cmdline cgroup container pod fds relation used execed via stack",
         );
-        assert_fields(&holder["via"], "kind time pid tid comm thread_name stack");
+        assert_fields(
+            &holder["via"],
+            "kind time pid tid comm thread_name cgroup container pod stack",
+        );
         for held in holder["fds"].as_array().unwrap() {
             assert_fields(held, "fd mode cloexec");
         }

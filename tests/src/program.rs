@@ -153,6 +153,16 @@ impl Program {
         }
     }
 
+    /// Waits until it has written a line with this in it to standard error, and gives it.
+    pub fn wait_for_complaint(&self, text: &str, within: Duration) -> String {
+        let find = |state: &State| {
+            let mut lines = state.stderr.lines();
+            lines.find(|line| line.contains(text)).map(str::to_owned)
+        };
+        let state = self.wait(within, |state| find(state).is_some() || state.stderr_ended);
+        find(&state).unwrap_or_else(|| self.fail(state, &format!("no {text:?} within {within:?}")))
+    }
+
     /// Panics if it prints, or has printed, an object that `is_bad` accepts, or
     /// if it ends before `lasting` is over.
     pub fn expect_silence(&self, what: &str, lasting: Duration, is_bad: impl Fn(&Value) -> bool) {

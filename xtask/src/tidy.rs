@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use crate::workspace::{self, Workspace};
 
 const WORDS: &[&str] = &[
-    "ids", "arch", "event", "finding", "language", "stack", "input", "problem", "rules", "decode",
+    "ids", "arch", "cgroup", "event", "finding", "language", "stack", "input", "problem", "rules",
+    "decode",
 ];
 const LOGIC: &[&str] = &["world", "correlate"];
 const ENGINE: &[&str] = &["engine"];
@@ -23,10 +24,14 @@ const LEAVES: &[&str] = &[
     "privileges",
     "private_file",
     "trace_file",
+    "metrics",
+    "journal",
+    "journal",
     "demo",
 ];
 const LOOP: &[&str] = &[
     "output",
+    "exporter",
     "choice",
     "source",
     "plan",

@@ -426,6 +426,9 @@ impl Session {
     fn mend(&mut self) -> Result<(), Problem> {
         let counters = self.host.source.counters();
         let lost = counters.lost() - self.counters.lost();
+        let lost_events = counters.lost() + self.unreadable;
+        let watched = self.engine.watched();
+        self.reports.measure(watched, counters.events, lost_events);
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
         if lost > 0 || full {

@@ -62,6 +62,11 @@ impl Engine {
         self.world.is_empty()
     }
 
+    /// How many processes are watched and live.
+    pub fn watched(&self) -> usize {
+        self.world.watched()
+    }
+
     /// Takes in whatever it is told.
     pub fn take(&mut self, input: &Input) -> Vec<Finding> {
         match input {

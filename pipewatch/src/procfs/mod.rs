@@ -21,12 +21,20 @@ pub use self::{
     tables::Tables,
     wait_set::{waited_for, waits_for_ever},
 };
-use crate::ids::{Fd, Pid};
+use crate::{
+    cgroup,
+    ids::{Fd, Pid},
+};
 
 /// Command line of a process. `None` if it is gone or has none (a zombie).
 /// Bytes that are no text are replaced.
 pub fn cmdline(pid: Pid) -> Option<Vec<String>> {
     parse::words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?)
+}
+
+/// The control group that a process is in, as a path. `None` if it is gone.
+pub fn cgroup(pid: Pid) -> Option<String> {
+    cgroup::path(&fs::read(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
 /// Path behind a descriptor of a process.

@@ -1,13 +1,15 @@
-//! The two views of a report: text for people, NDJSON for programs. They see
-//! the words only, never clocks, files or the environment.
+//! The views of a report: text for people, NDJSON for programs, and entries of the
+//! journal, which have both. They see the words only, never clocks, files or the environment.
 
 mod advice;
+mod entry;
 mod ndjson;
 mod page;
 mod place;
 mod text;
 mod word;
 
+pub use self::word::Word;
 use std::io;
 
 use crate::{
@@ -46,6 +48,15 @@ pub fn write(
         Format::Json => ndjson::render(report, details)?,
     };
     out.write_all(rendered.as_bytes())
+}
+
+/// One report as an entry of the journal, in the form that journald takes.
+///
+/// # Errors
+///
+/// It cannot be written as JSON.
+pub fn entry(report: &Report, details: &dyn Details) -> io::Result<Vec<u8>> {
+    Ok(entry::render(report, details)?)
 }
 
 /// Path of the FIFO waited for, as the reader's descriptor shows it. An

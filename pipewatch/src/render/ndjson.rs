@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{advice::hint, path, word::Word};
 use crate::{
+    cgroup,
     event::{Actor, Call},
     finding::{
         Act, Created, Details, Finding, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
         Resolved, Started, Step, Stopped, Via, WaitId, What,
     },
-    ids::{Fd, Ktime, Pid, Tid},
+    ids::{Fd, Ktime, Pid, ProcKey, Tid},
     stack::Frame,
 };
 
@@ -101,6 +102,8 @@ struct ReaderObject {
     comm: String,
     thread_name: Option<String>,
     cmdline: Option<Vec<String>>,
+    #[serde(flatten)]
+    home: Home,
     fd: Fd,
     call: &'static str,
     blocked_ms: u64,
@@ -121,6 +124,8 @@ struct CreatedObject {
     time: String,
     #[serde(flatten)]
     actor: ActorFields,
+    #[serde(flatten)]
+    home: Home,
     fds: [Fd; 2],
     stack: Vec<FrameObject>,
 }
@@ -131,6 +136,8 @@ struct HolderObject {
     ppid: Pid,
     comm: String,
     cmdline: Option<Vec<String>>,
+    #[serde(flatten)]
+    home: Home,
     fds: Vec<FdObject>,
     relation: &'static str,
     used: bool,
@@ -154,7 +161,17 @@ struct ViaObject {
     tid: Option<Tid>,
     comm: Option<String>,
     thread_name: Option<String>,
+    #[serde(flatten)]
+    home: Home,
     stack: Vec<FrameObject>,
+}
+
+/// Where a process is at home.
+#[derive(Default, Serialize)]
+struct Home {
+    cgroup: Option<String>,
+    container: Option<String>,
+    pod: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -275,6 +292,7 @@ impl View<'_> {
             comm: reader.actor.comm.to_string(),
             thread_name: self.thread_name(reader.actor),
             cmdline: self.details.cmdline(process),
+            home: self.home(process),
             fd: reader.fd,
             call: reader.call.word(),
             blocked_ms: milliseconds(now.since(reader.since)),
@@ -297,6 +315,7 @@ impl View<'_> {
         CreatedObject {
             time: self.time(act.time),
             actor: self.fields(act.actor),
+            home: self.home(act.actor.process),
             fds,
             stack: self.stack(act),
         }
@@ -308,6 +327,7 @@ impl View<'_> {
             ppid: holder.parent,
             comm: holder.comm.to_string(),
             cmdline: self.details.cmdline(holder.process),
+            home: self.home(holder.process),
             fds: holder.fds.iter().map(held).collect(),
             relation: holder.relation.word(),
             used: holder.used,
@@ -325,6 +345,7 @@ impl View<'_> {
             tid: act.map(|act| act.actor.tid),
             comm: act.map(|act| act.actor.comm.to_string()),
             thread_name: act.and_then(|act| self.thread_name(act.actor)),
+            home: act.map_or_else(Home::default, |act| self.home(act.actor.process)),
             stack: act.map_or_else(Vec::new, |act| self.stack(act)),
         }
     }
@@ -351,6 +372,16 @@ impl View<'_> {
 
     fn stack(&self, act: Act) -> Vec<FrameObject> {
         frames(self.details.sights().of_act(act.time, act.actor.tid))
+    }
+
+    fn home(&self, process: ProcKey) -> Home {
+        let cgroup = self.details.cgroup(process);
+        let path = cgroup.as_deref().unwrap_or_default();
+        Home {
+            container: cgroup::container(path).map(str::to_owned),
+            pod: cgroup::pod(path),
+            cgroup,
+        }
     }
 
     fn thread_name(&self, actor: Actor) -> Option<String> {

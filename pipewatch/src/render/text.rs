@@ -14,13 +14,14 @@ use super::{
     word::Word,
 };
 use crate::{
+    cgroup,
     event::{Actor, Kind},
     finding::{
         Act, Certainty, Confidence, Created, Details, Finding, FreedBy, FreedHow, Hang, HeldFd,
         Holder, Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally,
         Verdict, Via, ViaKind, What,
     },
-    ids::{Comm, Fd, Ktime, Pid},
+    ids::{Comm, Fd, Ktime, Pid, ProcKey},
     stack::Frame,
 };
 
@@ -263,7 +264,16 @@ fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
         ),
     );
     command(page, details.cmdline(process));
+    if let Some(container) = container(process, details) {
+        page.row("", &format!("in container {container}"));
+    }
     page.rows("where", rows(stack));
+}
+
+/// The beginning of the id of a process's container, as the tools for these show it.
+fn container(process: ProcKey, details: &dyn Details) -> Option<String> {
+    let cgroup = details.cgroup(process)?;
+    Some(cgroup::container(&cgroup)?.chars().take(12).collect())
 }
 
 fn stack(act: Act, details: &dyn Details) -> &[Frame] {
@@ -342,6 +352,12 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
         ),
     );
     command(page, details.cmdline(holder.process));
+    match container(holder.process, details) {
+        same if same == container(hang.reader.actor.process, details) => {}
+        Some(other) => page.row("", &format!("in container {other}")),
+        None if details.cgroup(holder.process).is_some() => page.row("", "in no container"),
+        None => {}
+    }
     page.row("", &provenance(holder.via, hang, details));
     page.row("", &use_of_copy(holder, hang.certainty));
     let now = at(details.sights().now(holder.process));

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A value the contract has a word for.
-pub(super) trait Word {
+pub trait Word {
     /// That word.
     fn word(self) -> &'static str;
 }

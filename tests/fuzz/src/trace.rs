@@ -54,13 +54,38 @@ impl io::Write for Told {
     }
 }
 
-/// Tells a report in both formats.
+/// Tells a report in both formats, and to the journal.
 pub(crate) fn check(report: &Report, details: &dyn Details) {
     for format in [Format::Text, Format::Json] {
         let mut told = Vec::new();
         render::write(report, details, format, &STYLE, &mut told).expect("room in memory");
         check_told(&told, format);
     }
+    check_entry(&render::entry(report, details).expect("JSON"));
+}
+
+/// It is what journald takes for an entry: lines of `NAME=TEXT`, or NAME, a length and
+/// as many bytes.
+fn check_entry(mut entry: &[u8]) {
+    let mut fields = 0;
+    while !entry.is_empty() {
+        let is_part = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_';
+        let name = entry.iter().take_while(|byte| is_part(byte)).count();
+        assert!(name > 0, "a field without a name");
+        let (sign, rest) = entry[name..].split_first().expect("a value");
+        let (rest, length) = if *sign == b'=' {
+            let line = rest.iter().position(|byte| *byte == b'\n');
+            (rest, line.expect("the end of a line"))
+        } else {
+            assert_eq!(*sign, b'\n');
+            let (length, rest) = rest.split_first_chunk().expect("a length");
+            (rest, u64::from_le_bytes(*length) as usize)
+        };
+        assert_eq!(rest[length], b'\n');
+        entry = &rest[length + 1..];
+        fields += 1;
+    }
+    assert!((7..=1024).contains(&fields), "{fields} fields");
 }
 
 /// Nothing in it may play tricks on a terminal, or on who reads line by line.
@@ -82,6 +107,10 @@ pub(crate) struct Nothing(Sights);
 
 impl Details for Nothing {
     fn cmdline(&self, _: ProcKey) -> Option<Vec<String>> {
+        None
+    }
+
+    fn cgroup(&self, _: ProcKey) -> Option<String> {
         None
     }
 
