@@ -1,6 +1,8 @@
 //! The loop: takes in what the kernel reports, asks it for its tables when a
 //! wait is due for a look, and passes on what the engine concludes.
 
+mod look;
+
 use std::{
     ffi::OsString,
     future::pending,
@@ -15,13 +17,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::look::{Looked, look_for, look_once};
 use crate::{
     bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
     event::{Call, EndRow, Fact, Snapshot, TaskRow},
-    finding::{Finding, Lost, Reason, Report, Started, Stopped, Tally},
+    finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -101,49 +104,6 @@ pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<En
         .map(Ended::Status)
 }
 
-/// Looks once at what hangs now, without any probe. The exit status tells
-/// whether anything does.
-///
-/// # Errors
-///
-/// Nothing can be seen here, or reports cannot be written.
-pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
-    let mut session = Session::new(plan, output, false)?;
-    session.settle(plan);
-    let watching = match &plan.target {
-        Target::Pids(pids) => {
-            session.watch_pids(pids)?;
-            Some(pids.clone())
-        }
-        Target::All | Target::Command(_) => {
-            session.adopt(None)?;
-            None
-        }
-    };
-    session.start(plan, watching)?;
-    session.see_polls()?;
-    // A hang is confirmed by a second look soon after the first. If it cannot be
-    // seen how long a wait has lasted, it must last.
-    let shows_since = session.host.source.shows_since();
-    let lasting = if shows_since {
-        Duration::ZERO
-    } else {
-        plan.threshold
-    };
-    let lasting = (lasting + 2 * session.host.source.tick()).as_nanos();
-    let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
-    while let Some(look) = session.engine.next_look().filter(|look| *look < end) {
-        std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
-        if !shows_since {
-            session.tick()?;
-            session.see_polls()?;
-        }
-        session.look()?;
-    }
-    session.stop(Reason::Looked)?;
-    Ok(u8::from(session.tally.hangs > 0))
-}
-
 struct Session {
     host: Host,
     engine: Engine,
@@ -157,6 +117,8 @@ struct Session {
     /// Records that made no sense; they count as lost.
     unreadable: u64,
     tally: Tally,
+    /// Hangs that are kept for who asked, and not reported.
+    kept: Option<Vec<Hang>>,
     full_warned: bool,
     polls: Instant,
 }
@@ -197,6 +159,7 @@ impl Session {
             lost_told: Instant::now(),
             unreadable: 0,
             tally: Tally::default(),
+            kept: None,
             full_warned: false,
             polls: Instant::now(),
         })
@@ -603,6 +566,10 @@ impl Session {
         self.record(|source| Entry::Input(concerning(source, input)))?;
         for finding in findings {
             self.tally.count(&finding);
+            if let (Some(kept), Finding::Hang(hang)) = (&mut self.kept, &finding) {
+                kept.push((**hang).clone());
+                continue;
+            }
             if let Finding::Hang(hang) | Finding::Update(hang) = &finding {
                 self.reports.record_names(hang)?;
             }

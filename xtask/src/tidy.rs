@@ -16,6 +16,7 @@ const VIEWS: &[&str] = &["render"];
 const LEAVES: &[&str] = &[
     "bpf",
     "procfs",
+    "injection",
     "stacks",
     "clock",
     "signals",
@@ -36,6 +37,7 @@ const LOOP: &[&str] = &[
     "reports",
     "driver",
     "replay",
+    "release",
     "doctor",
 ];
 const SHELL: &[&str] = &["cli", "main"];

@@ -5,6 +5,7 @@ mod advice;
 mod ndjson;
 mod page;
 mod place;
+mod release;
 mod text;
 mod word;
 
@@ -12,7 +13,7 @@ use std::io;
 
 use crate::{
     event::Kind,
-    finding::{Details, Hang, Report},
+    finding::{Details, Hang, Release, Released, Report},
 };
 
 /// Which view.
@@ -45,6 +46,23 @@ pub fn write(
         Format::Text => text::render(report, details, style),
         Format::Json => ndjson::render(report, details)?,
     };
+    out.write_all(rendered.as_bytes())
+}
+
+/// What is about to be done to release a reader, for people.
+pub fn plan(release: &Release, style: &Style) -> String {
+    release::plan(release, style)
+}
+
+/// Writes what came of a release. `wall`: when, in nanoseconds since 1970-01-01 UTC.
+pub fn outcome(
+    (release, released): (&Release, &Released),
+    wall: u64,
+    format: Format,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let rendered = release::outcome(release, released, wall, format, style)?;
     out.write_all(rendered.as_bytes())
 }
 

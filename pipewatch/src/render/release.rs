@@ -1,0 +1,189 @@
+//! The views of a release: what is about to be done, and what came of it.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anstyle::Style as Paint;
+use serde::Serialize;
+
+use super::{Format, Style, ndjson::escaped, page::Page, word::Word as _};
+use crate::{
+    event::Kind,
+    finding::{Confidence, Reader, Release, Released, StillHeld, Verdict},
+    ids::{Fd, Pid, Tid},
+};
+
+/// What is about to be done, for people.
+pub(super) fn plan(release: &Release, style: &Style) -> String {
+    let mut page = Page::new(style);
+    let mut say = |text: &str| page.headline(Paint::new(), text);
+    say(&format!(
+        "{} holds a write end of {}: fd {}.",
+        holder(release),
+        channel(release),
+        release.fd
+    ));
+    for reader in &release.readers {
+        say(&format!(
+            "{} waits for it in {}.",
+            who(reader),
+            call(reader)
+        ));
+    }
+    if release.readers.is_empty() {
+        say("Nobody is seen to wait for it.");
+    }
+    if let Some(hang) = &release.hang {
+        let judged = match (hang.verdict, hang.confidence) {
+            (Verdict::Waiting, _) => "pipewatch takes this wait for healthy",
+            (_, Confidence::Certain) => "Nobody can mean to write any more",
+            (_, Confidence::Likely) => {
+                "A process that is still to write would look the same, and get EBADF then"
+            }
+        };
+        say(&format!("{judged}: {}", hang.why));
+    }
+    say(&format!(
+        "A thread of pid {} will be stopped for a moment, made to close fd {}, and go on where it \
+         was; nothing else of it changes.",
+        release.process.pid, release.fd
+    ));
+    page.into_text()
+}
+
+/// What came of it. `wall`: nanoseconds since 1970-01-01 UTC.
+pub(super) fn outcome(
+    release: &Release,
+    released: &Released,
+    wall: u64,
+    format: Format,
+    style: &Style,
+) -> serde_json::Result<String> {
+    match format {
+        Format::Text => Ok(text(release, released, style)),
+        Format::Json => {
+            let time = UNIX_EPOCH + Duration::from_nanos(wall);
+            let record = record(release, released, time);
+            Ok(escaped(&serde_json::to_string(&record)?) + "\n")
+        }
+    }
+}
+
+fn text(release: &Release, released: &Released, style: &Style) -> String {
+    let mut page = Page::new(style);
+    let went_on = release
+        .readers
+        .iter()
+        .filter(|reader| !released.waiting.contains(reader));
+    let went_on: Vec<String> = went_on.map(who).collect();
+    let mut parts = vec![format!(
+        "RELEASED: {} has closed fd {}",
+        holder(release),
+        release.fd
+    )];
+    if !went_on.is_empty() {
+        parts.push(format!("{} went on", went_on.join(", ")));
+    }
+    for reader in &released.waiting {
+        parts.push(format!("{} still waits", who(reader)));
+    }
+    for other in &released.others {
+        let StillHeld { process, comm, fd } = other;
+        parts.push(format!(
+            "{comm} (pid {}) holds a write end still, fd {fd}",
+            process.pid
+        ));
+    }
+    page.headline(Paint::new(), &parts.join("; "));
+    page.into_text()
+}
+
+fn holder(release: &Release) -> String {
+    format!("{} (pid {})", release.comm, release.process.pid)
+}
+
+fn who(reader: &Reader) -> String {
+    let actor = &reader.actor;
+    format!(
+        "thread {} ({}) of pid {}",
+        actor.tid, actor.comm, actor.process.pid
+    )
+}
+
+fn call(reader: &Reader) -> String {
+    format!("{}({})", reader.call.word(), reader.fd)
+}
+
+fn channel(release: &Release) -> String {
+    let inode = release.id.inode;
+    match release.kind {
+        Kind::Pipe => format!("pipe:[{inode}]"),
+        Kind::Fifo => format!("FIFO, inode {inode}"),
+        Kind::Socketpair { .. } => format!("socketpair:[{inode}]"),
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    r#type: &'static str,
+    time: String,
+    pid: Pid,
+    comm: String,
+    fd: Fd,
+    pipe: PipeObject,
+    went_on: bool,
+    readers: Vec<ReaderObject>,
+    holders: Vec<HolderObject>,
+}
+
+#[derive(Serialize)]
+struct PipeObject {
+    inode: u64,
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct ReaderObject {
+    pid: Pid,
+    tid: Tid,
+    comm: String,
+    fd: Fd,
+    call: &'static str,
+    went_on: bool,
+}
+
+#[derive(Serialize)]
+struct HolderObject {
+    pid: Pid,
+    comm: String,
+    fd: Fd,
+}
+
+fn record(release: &Release, released: &Released, time: std::time::SystemTime) -> Record {
+    let reader = |reader: &Reader| ReaderObject {
+        pid: reader.actor.process.pid,
+        tid: reader.actor.tid,
+        comm: reader.actor.comm.to_string(),
+        fd: reader.fd,
+        call: reader.call.word(),
+        went_on: !released.waiting.contains(reader),
+    };
+    let other = |other: &StillHeld| HolderObject {
+        pid: other.process.pid,
+        comm: other.comm.to_string(),
+        fd: other.fd,
+    };
+    Record {
+        r#type: "released",
+        time: humantime::format_rfc3339_micros(time).to_string(),
+        pid: release.process.pid,
+        comm: release.comm.to_string(),
+        fd: release.fd,
+        pipe: PipeObject {
+            inode: release.id.inode,
+            kind: release.kind.word(),
+        },
+        went_on: released.waiting.is_empty(),
+        readers: release.readers.iter().map(reader).collect(),
+        holders: released.others.iter().map(other).collect(),
+    }
+}
