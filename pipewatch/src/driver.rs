@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::look::{Looked, look_for, look_once};
+pub use self::look::{Looked, look_for, look_once, tables};
 use crate::{
     bpf::{Counters, Options},
     clock::{self, Wall},

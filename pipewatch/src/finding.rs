@@ -341,7 +341,7 @@ pub struct Resolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     /// The holder.
-    pub process: ProcKey,
+    pub pid: Pid,
     /// Its name.
     pub comm: Comm,
     /// The descriptor.
@@ -371,7 +371,7 @@ pub struct Released {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillHeld {
     /// Its holder.
-    pub process: ProcKey,
+    pub pid: Pid,
     /// Its name.
     pub comm: Comm,
     /// The descriptor.

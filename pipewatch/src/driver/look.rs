@@ -19,8 +19,7 @@ use crate::{
 pub struct Looked {
     /// What hangs.
     pub hangs: Vec<Hang>,
-    /// The kernel's tables, right after that. Where these are those of `/proc`, only
-    /// the ends of what threads wait for are in it.
+    /// The kernel's tables, right after that, as of [`tables`].
     pub snapshot: Snapshot,
 }
 
@@ -34,34 +33,59 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     session.settle(plan);
     let watching = session.take_on(plan)?;
     session.start(plan, watching)?;
-    session.wait_and_see(plan)?;
+    // If it cannot be seen how long a wait has lasted, it must last.
+    let lasting = if session.host.source.shows_since() {
+        Duration::ZERO
+    } else {
+        plan.threshold
+    };
+    session.see_waits(lasting, |_| false)?;
     session.stop(Reason::Looked)?;
     Ok(u8::from(session.tally.hangs > 0))
 }
 
-/// Looks once, and reports nothing.
+/// Looks for waits, and reports nothing: until there is one that is `wanted`, or every
+/// wait of now has lasted for the threshold.
 ///
 /// # Errors
 ///
 /// Nothing can be seen here.
-pub fn look_for(plan: &Plan) -> Result<Looked, Problem> {
-    let nowhere = Style {
-        width: 0,
-        colour: false,
-    };
-    let nowhere = Output::to(Box::new(io::sink()), Format::Json, nowhere);
-    let mut session = Session::new(plan, nowhere, false)?;
-    session.kept = Some(Vec::new());
-    session.settle(plan);
+pub fn look_for(plan: &Plan, wanted: impl Fn(&Hang) -> bool) -> Result<Looked, Problem> {
+    let mut session = Session::silent(plan)?;
     session.take_on(plan)?;
-    session.wait_and_see(plan)?;
+    session.see_waits(plan.threshold, |session| {
+        session.kept.iter().flatten().any(&wanted)
+    })?;
     Ok(Looked {
         snapshot: session.snapshot()?,
         hangs: session.kept.take().unwrap_or_default(),
     })
 }
 
+/// The kernel's tables. Where these are those of `/proc`, only the ends of what threads
+/// wait for are in it.
+///
+/// # Errors
+///
+/// Nothing can be seen here.
+pub fn tables(plan: &Plan) -> Result<Snapshot, Problem> {
+    Session::silent(plan)?.snapshot()
+}
+
 impl Session {
+    /// One that keeps what it finds.
+    fn silent(plan: &Plan) -> Result<Self, Problem> {
+        let nowhere = Style {
+            width: 0,
+            colour: false,
+        };
+        let nowhere = Output::to(Box::new(io::sink()), Format::Json, nowhere);
+        let mut session = Self::new(plan, nowhere, false)?;
+        session.kept = Some(Vec::new());
+        session.settle(plan);
+        Ok(session)
+    }
+
     /// Learns what there is of whom to watch; who that is, unless all.
     fn take_on(&mut self, plan: &Plan) -> Result<Option<Vec<Pid>>, Problem> {
         match &plan.target {
@@ -76,21 +100,22 @@ impl Session {
         }
     }
 
-    /// Judges every wait that there is. A hang is confirmed by a second look soon after
-    /// the first. If it cannot be seen how long a wait has lasted, it must last.
-    fn wait_and_see(&mut self, plan: &Plan) -> Result<(), Problem> {
+    /// Judges every wait that has lasted for the threshold by then, unless there is
+    /// enough. A hang is confirmed by a second look soon after the first.
+    fn see_waits(
+        &mut self,
+        lasting: Duration,
+        enough: impl Fn(&Self) -> bool,
+    ) -> Result<(), Problem> {
         self.see_polls()?;
-        let shows_since = self.host.source.shows_since();
-        let lasting = if shows_since {
-            Duration::ZERO
-        } else {
-            plan.threshold
-        };
         let lasting = (lasting + 2 * self.host.source.tick()).as_nanos();
         let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
         while let Some(look) = self.engine.next_look().filter(|look| *look < end) {
+            if enough(self) {
+                break;
+            }
             std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
-            if !shows_since {
+            if !self.host.source.shows_since() {
                 self.tick()?;
                 self.see_polls()?;
             }

@@ -51,7 +51,7 @@ pub struct Before {
     pub instruction: u64,
 }
 
-/// Why a thread did not do it. In every case but the last it goes on as it would have.
+/// Why a thread did not do it. Unless it was filtered or killed, it goes on as it would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It has ended.
@@ -66,14 +66,26 @@ pub enum Failure {
     Foreign,
     /// The descriptor is not the one it was any more.
     Changed,
-    /// The kernel, or a filter of system calls, refused the call, with this error.
+    /// The call failed with this error, perhaps by a filter of system calls.
     Refused(i32),
+    /// A filter of system calls has sent it SIGSYS for it.
+    Filtered,
     /// A request to the kernel failed, with this error.
     Request(i32),
     /// No thread can be started for it.
     NoThread,
     /// It was killed while it made the call.
     Killed,
+}
+
+impl Failure {
+    /// Another thread may do better.
+    pub fn is_of_thread(self) -> bool {
+        matches!(
+            self,
+            Self::Gone | Self::NoCall | Self::Stopped | Self::Foreign
+        )
+    }
 }
 
 impl From<Errno> for Failure {
@@ -210,8 +222,10 @@ impl Taken {
             Ok(libc::EBADF) => Err(Failure::Changed),
             // Linux has closed it then as well.
             Ok(0 | libc::EINTR | libc::EIO) => Ok(()),
-            Ok(error) => Err(Failure::Refused(error)),
-            Err(_) => Err(Failure::Refused(0)),
+            Ok(error) if error > 0 => Err(Failure::Refused(error)),
+            // No call was made: a filter rolls the registers back (`__seccomp_filter`,
+            // kernel/seccomp.c).
+            Ok(_) | Err(_) => Err(Failure::Filtered),
         }
     }
 

@@ -14,6 +14,13 @@ const ENDED_BY_A_STOP: &[libc::c_long] = &[
     libc::SYS_semop,
     libc::SYS_semtimedop,
     libc::SYS_io_uring_enter,
+    // With a limit of time of the socket (`sock_intr_errno`, include/net/sock.h).
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_accept,
+    libc::SYS_accept4,
 ];
 
 /// `syscall`, the first two bytes of a word of text. `int $0x80` has numbers of its own.

@@ -25,7 +25,7 @@ pub struct Condition {
     /// Who traces it.
     pub tracer: Option<Pid>,
     /// `SECCOMP_MODE_*` (include/uapi/linux/seccomp.h): 0 nothing, 1 strict, 2 a filter.
-    pub seccomp: u8,
+    pub seccomp: u32,
 }
 
 /// What a descriptor refers to, if that is a pipe, a FIFO or a socket.
@@ -60,7 +60,7 @@ pub fn condition(tid: Tid) -> Option<Condition> {
         nvcsw: status.nvcsw,
         tracer: number("TracerPid:").filter(|pid| *pid != 0).map(Pid),
         // Kernels without it show nothing.
-        seccomp: number("Seccomp:").map_or(0, |mode| u8::try_from(mode).unwrap_or(u8::MAX)),
+        seccomp: number("Seccomp:").unwrap_or(0),
     })
 }
 

@@ -66,6 +66,11 @@ pub fn outcome(
     out.write_all(rendered.as_bytes())
 }
 
+/// A text with nothing in it that a terminal obeys.
+pub fn printable(text: &str) -> String {
+    page::escape(text)
+}
+
 /// Path of the FIFO waited for, as the reader's descriptor shows it. An
 /// anonymous pipe has none.
 fn path(hang: &Hang, details: &dyn Details) -> Option<String> {

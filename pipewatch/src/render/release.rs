@@ -33,19 +33,19 @@ pub(super) fn plan(release: &Release, style: &Style) -> String {
         say("Nobody is seen to wait for it.");
     }
     if let Some(hang) = &release.hang {
-        let judged = match (hang.verdict, hang.confidence) {
-            (Verdict::Waiting, _) => "pipewatch takes this wait for healthy",
-            (_, Confidence::Certain) => "Nobody can mean to write any more",
-            (_, Confidence::Likely) => {
-                "A process that is still to write would look the same, and get EBADF then"
-            }
+        let judged = match hang.verdict {
+            Verdict::Waiting => "pipewatch takes this for a healthy wait: ",
+            Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => "",
         };
-        say(&format!("{judged}: {}", hang.why));
+        say(&format!("{judged}{}", hang.why));
+        if hang.confidence == Confidence::Likely {
+            say("If it is still to write, it will get EBADF instead.");
+        }
     }
     say(&format!(
         "A thread of pid {} will be stopped for a moment, made to close fd {}, and go on where it \
          was; nothing else of it changes.",
-        release.process.pid, release.fd
+        release.pid, release.fd
     ));
     page.into_text()
 }
@@ -87,10 +87,9 @@ fn text(release: &Release, released: &Released, style: &Style) -> String {
         parts.push(format!("{} still waits", who(reader)));
     }
     for other in &released.others {
-        let StillHeld { process, comm, fd } = other;
+        let StillHeld { pid, comm, fd } = other;
         parts.push(format!(
-            "{comm} (pid {}) holds a write end still, fd {fd}",
-            process.pid
+            "{comm} (pid {pid}) holds a write end still, fd {fd}"
         ));
     }
     page.headline(Paint::new(), &parts.join("; "));
@@ -98,7 +97,7 @@ fn text(release: &Release, released: &Released, style: &Style) -> String {
 }
 
 fn holder(release: &Release) -> String {
-    format!("{} (pid {})", release.comm, release.process.pid)
+    format!("{} (pid {})", release.comm, release.pid)
 }
 
 fn who(reader: &Reader) -> String {
@@ -168,14 +167,14 @@ fn record(release: &Release, released: &Released, time: std::time::SystemTime) -
         went_on: !released.waiting.contains(reader),
     };
     let other = |other: &StillHeld| HolderObject {
-        pid: other.process.pid,
+        pid: other.pid,
         comm: other.comm.to_string(),
         fd: other.fd,
     };
     Record {
         r#type: "released",
         time: humantime::format_rfc3339_micros(time).to_string(),
-        pid: release.process.pid,
+        pid: release.pid,
         comm: release.comm.to_string(),
         fd: release.fd,
         pipe: PipeObject {
