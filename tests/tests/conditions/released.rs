@@ -78,7 +78,8 @@ fn asked(answer: &str) -> (Program, bool, i32) {
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &words.join(" "), "/dev/null"]);
     let mut terminal = Program::start(terminal);
-    terminal.wait_for_text(&format!("Close fd {fd} of pid {pid}?"), RUN);
+    // The question is on the line after, which does not end.
+    terminal.wait_for_text("nothing else of it changes", RUN);
     terminal.send_line(answer);
     let code = terminal.finish(RUN).code;
     let held = is_held(&pid, &fd);

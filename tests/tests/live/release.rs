@@ -1,6 +1,7 @@
 //! A holder is made to close its leaked write end, and goes on as if nothing had been.
 
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -53,6 +54,18 @@ impl Held {
 
     fn release(&self, args: &[&str]) -> Output {
         release(self.holder(), &self.fds[0], args)
+    }
+
+    /// Until the holder sleeps in its read.
+    fn wait_until_it_reads(&self) {
+        let path = format!("/proc/{}/syscall", self.holder());
+        let read = format!("{} ", libc::SYS_read);
+        while !fs::read_to_string(&path)
+            .expect("a holder")
+            .starts_with(&read)
+        {
+            thread::yield_now();
+        }
     }
 
     /// What one line of the holder's status says.
@@ -173,6 +186,7 @@ fn amid_calls_that_never_sleep() {
 #[test]
 fn whoever_is_stopped_stays_so() {
     let held = hold("read");
+    held.wait_until_it_reads();
     let holder = Pid::from_raw(held.holder() as i32);
     kill(holder, Signal::SIGSTOP).expect("a holder");
     let output = held.release(&["--yes"]);
