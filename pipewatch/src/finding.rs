@@ -346,6 +346,8 @@ pub struct Release {
     pub comm: Comm,
     /// The descriptor.
     pub fd: Fd,
+    /// The descriptor of it that takes the number.
+    pub stand_in: Option<Fd>,
     /// Which channel, after the socket that reads it if it is one of a pair.
     pub id: PipeId,
     /// What kind of channel.

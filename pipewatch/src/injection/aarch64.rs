@@ -46,13 +46,13 @@ pub(super) fn swap(
     thread: Pid,
     entered: &Registers,
     number: libc::c_long,
-    argument: u64,
+    arguments: [u64; 3],
 ) -> nix::Result<()> {
     // Either alone would be a call that nobody meant.
     let number = libc::c_int::try_from(number).map_err(|_| Errno::ENOSYS)?;
     set_number(thread, NO_CALL)?;
     let mut swapped = *entered;
-    swapped.regs[0] = argument;
+    swapped.regs[..3].copy_from_slice(&arguments);
     ptrace::setregs(thread, swapped)?;
     set_number(thread, number)
 }

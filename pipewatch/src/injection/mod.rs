@@ -51,6 +51,38 @@ pub struct Before {
     pub instruction: u64,
 }
 
+/// What is to be closed, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The descriptor.
+    pub fd: Fd,
+    /// What takes its number, so that no other file gets it and is closed, or written to,
+    /// by a process that still remembers the number.
+    pub stand_in: Option<Fd>,
+    /// The stand-in is to be closed on exec.
+    pub cloexec: bool,
+}
+
+impl Closing {
+    /// The system call that does it: its number and arguments.
+    fn call(self) -> (libc::c_long, [u64; 3]) {
+        let fd = self.fd.0.into();
+        let flags = if self.cloexec { libc::O_CLOEXEC } else { 0 };
+        match self.stand_in {
+            None => (libc::SYS_close, [fd, 0, 0]),
+            Some(by) => (
+                libc::SYS_dup3,
+                [by.0.into(), fd, flags.unsigned_abs().into()],
+            ),
+        }
+    }
+
+    /// What that returns when it has been done.
+    fn done(self) -> i64 {
+        self.stand_in.map_or(0, |_| self.fd.0.into())
+    }
+}
+
 /// Why a thread did not do it. Unless it was filtered or killed, it goes on as it would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -101,7 +133,7 @@ impl From<Errno> for Failure {
 }
 
 /// Makes a thread close a descriptor. `is_it` is asked last, while the thread is
-/// stopped, whether the descriptor is still the one that is meant; other threads run.
+/// stopped, whether the descriptors are still those that are meant; other threads run.
 /// It must make a system call of its own within `limit`.
 ///
 /// # Errors
@@ -109,7 +141,7 @@ impl From<Errno> for Failure {
 /// As [`Failure`] tells.
 pub fn close(
     tid: Tid,
-    fd: Fd,
+    closing: Closing,
     before: Option<Before>,
     limit: Duration,
     is_it: impl FnOnce() -> bool + Send,
@@ -125,7 +157,7 @@ pub fn close(
     // A tracer is a thread: when it ends, the kernel lets go of what it traces, even
     // of a thread that never stopped.
     let result = thread::scope(|scope| {
-        let tracer = thread::Builder::new().spawn_scoped(scope, || taken.close(fd, is_it));
+        let tracer = thread::Builder::new().spawn_scoped(scope, || taken.close(closing, is_it));
         let tracer = tracer.map_err(|_| Failure::NoThread)?;
         tracer
             .join()
@@ -155,7 +187,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn close(self, fd: Fd, is_it: impl FnOnce() -> bool) -> Result<(), Failure> {
+    fn close(self, closing: Closing, is_it: impl FnOnce() -> bool) -> Result<(), Failure> {
         ptrace::seize(self.thread, Options::PTRACE_O_TRACESYSGOOD)?;
         ptrace::interrupt(self.thread)?;
         let result = self.bring_to_a_call().and_then(|()| {
@@ -166,7 +198,7 @@ impl Taken {
             if !is_it() {
                 return Err(Failure::Changed);
             }
-            self.swap(&entered, fd)
+            self.swap(&entered, closing)
         });
         // If it did not stop, this fails, and the end of this thread does it.
         let _ = ptrace::detach(self.thread, None);
@@ -204,8 +236,9 @@ impl Taken {
 
     /// The window in which it must not be let go: between the two changes of its
     /// registers. `close` of a pipe waits for nobody.
-    fn swap(&self, entered: &Registers, fd: Fd) -> Result<(), Failure> {
-        arch::swap(self.thread, entered, libc::SYS_close, fd.0.into())?;
+    fn swap(&self, entered: &Registers, closing: Closing) -> Result<(), Failure> {
+        let (number, arguments) = closing.call();
+        arch::swap(self.thread, entered, number, arguments)?;
         self.resume(0)?;
         loop {
             match self.stop(None) {
@@ -218,10 +251,13 @@ impl Taken {
         }
         let returned = arch::returned(&ptrace::getregs(self.thread)?);
         arch::rewind(self.thread, entered)?;
+        if returned == closing.done() {
+            return Ok(());
+        }
         match i32::try_from(-returned) {
             Ok(libc::EBADF) => Err(Failure::Changed),
-            // Linux has closed it then as well.
-            Ok(0 | libc::EINTR | libc::EIO) => Ok(()),
+            // `close` has done it then as well.
+            Ok(libc::EINTR | libc::EIO) => Ok(()),
             Ok(error) if error > 0 => Err(Failure::Refused(error)),
             // No call was made: a filter rolls the registers back (`__seccomp_filter`,
             // kernel/seccomp.c).

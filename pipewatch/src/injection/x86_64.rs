@@ -41,11 +41,13 @@ pub(super) fn swap(
     thread: Pid,
     entered: &Registers,
     number: libc::c_long,
-    argument: u64,
+    [first, second, third]: [u64; 3],
 ) -> nix::Result<()> {
     let swapped = Registers {
         orig_rax: number.cast_unsigned(),
-        rdi: argument,
+        rdi: first,
+        rsi: second,
+        rdx: third,
         ..*entered
     };
     ptrace::setregs(thread, swapped)

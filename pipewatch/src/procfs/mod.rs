@@ -19,7 +19,9 @@ use std::{
 
 pub use self::{
     program::language,
-    subject::{Condition, Referent, call, condition, is_32_bit, referent, start, threads},
+    subject::{
+        Condition, Referent, call, condition, is_32_bit, referent, stand_in, start, threads,
+    },
     tables::Tables,
     wait_set::{waited_for, waits_for_ever},
 };

@@ -13,6 +13,9 @@ use crate::{
     ids::{Comm, Fd, Pid, PipeId, Tid},
 };
 
+/// Major and minor of `/dev/null` (Documentation/admin-guide/devices.txt).
+const NULL: (u32, u32) = (1, 3);
+
 /// The state of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -37,6 +40,8 @@ pub struct Referent {
     pub socket: bool,
     /// Direction.
     pub mode: Mode,
+    /// Closes on exec.
+    pub cloexec: bool,
 }
 
 /// When a process started, in clock ticks since boot; `None` if it is gone.
@@ -91,14 +96,38 @@ pub fn referent(tid: Tid, fd: Fd) -> io::Result<Option<Referent>> {
         | FileType::Unknown => return Ok(None),
     };
     let flags = parse::flags(&read(&format!("/proc/{tid}/fdinfo/{fd}"))?);
-    Ok(flags.map(|(mode, _)| Referent {
+    Ok(flags.map(|(mode, cloexec)| Referent {
         id: PipeId {
             dev: stat.stx_dev_major << 20 | stat.stx_dev_minor,
             inode: stat.stx_ino,
         },
         socket,
         mode,
+        cloexec,
     }))
+}
+
+/// A descriptor of a thread that can take the number of another one, so that nothing
+/// comes of it: a read end of the same pipe, or else one of the null device.
+pub fn stand_in(tid: Tid, file: &Referent) -> Option<Fd> {
+    let is_read_end = |fd: Fd| {
+        let found = referent(tid, fd).ok().flatten();
+        found.is_some_and(|it| it.id == file.id && !it.mode.write)
+    };
+    let is_null = |fd: Fd| {
+        let path = format!("/proc/{tid}/fd/{fd}");
+        let stat = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE);
+        stat.is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.stx_mode.into()) == FileType::CharacterDevice
+                && (stat.stx_rdev_major, stat.stx_rdev_minor) == NULL
+        })
+    };
+    let names = fs::read_dir(format!("/proc/{tid}/fd")).ok()?;
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut fds: Vec<Fd> = names.filter_map(|name| name.parse().ok()).map(Fd).collect();
+    fds.sort();
+    let find = |is_it: &dyn Fn(Fd) -> bool| fds.iter().copied().find(|fd| is_it(*fd));
+    find(&is_read_end).or_else(|| find(&is_null))
 }
 
 /// Whether a process runs a program of 32 bit (`EI_CLASS`, elf(5)). `None` if that
@@ -127,13 +156,16 @@ mod tests {
         let (socket, _) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let null = fs::File::open("/dev/null").expect("a file");
         let of = |fd: i32| referent(own(), number(fd)).expect("a descriptor");
-        let read = of(read.as_raw_fd()).expect("the read end");
+        let read_fd = read.as_raw_fd();
+        let read = of(read_fd).expect("the read end");
         let write = of(write.as_raw_fd()).expect("the write end");
         assert_eq!((read.id, read.socket), (write.id, false));
         assert!(read.mode.read && !read.mode.write && write.mode.write && !write.mode.read);
         let socket = of(socket.as_raw_fd()).expect("the socket");
         assert!(socket.socket && socket.mode.write && socket.id != read.id);
         assert_eq!(of(null.as_raw_fd()), None);
+        assert_eq!(stand_in(own(), &write), Some(number(read_fd)));
+        assert!(stand_in(own(), &socket).is_some_and(|fd| fd <= number(null.as_raw_fd())));
         let none = referent(own(), Fd(1 << 20)).expect_err("no descriptor");
         assert_eq!(none.kind(), io::ErrorKind::NotFound);
     }

@@ -10,7 +10,7 @@ use crate::{
     event::{Kind, Snapshot},
     finding::{Hang, Holder, Reader, Relation, Release, Verdict, ViaKind},
     ids::{Fd, Pid, Tid},
-    injection::{self, Before, Failure},
+    injection::{self, Before, Closing, Failure},
     plan::Plan,
     problem::Problem,
     procfs::{self, Referent},
@@ -166,7 +166,14 @@ impl Subject {
             (None, Some(row)) => (row.end.pipe, row.end.kind),
             (None, None) if self.file.socket => return Err(words::no_pair(self.pid, self.fd)),
             // `/proc` shows what threads wait for, and no more.
-            (None, None) => (self.file.id, Kind::Pipe),
+            (None, None) => {
+                let path = procfs::path(self.pid, self.fd);
+                let anonymous = path.is_none_or(|path| path.starts_with("pipe:["));
+                (
+                    self.file.id,
+                    if anonymous { Kind::Pipe } else { Kind::Fifo },
+                )
+            }
         };
         let readers: Vec<Reader> = waits.iter().map(|hang| hang.reader.clone()).collect();
         let asleep = |reader: &Reader| {
@@ -180,12 +187,20 @@ impl Subject {
                 pid: self.pid,
                 comm,
                 fd: self.fd,
+                stand_in: self.stand_in(),
                 id,
                 kind,
                 readers,
                 hang: waits.into_iter().next().map(Box::new),
             },
         })
+    }
+
+    /// What takes its number. The threads of a process nearly always share a table.
+    fn stand_in(&self) -> Option<Fd> {
+        let mut threads = procfs::threads(self.pid).into_iter();
+        let tid = threads.find(|tid| self.is_there(*tid))?;
+        procfs::stand_in(tid, &self.file)
     }
 
     /// Closes it, by one thread or another.
@@ -196,12 +211,20 @@ impl Subject {
                 "nothing needs to be done",
             ));
         }
+        let closing = Closing {
+            fd: self.fd,
+            stand_in: case.release.stand_in,
+            cloexec: self.file.cloexec,
+        };
         let end = Instant::now() + CALLS;
         let mut first = (Tid(self.pid.0), Failure::Gone);
         for (tid, before) in self.threads(request.force)? {
             let limit = CALL.min(end.saturating_duration_since(Instant::now()));
-            let failure = match injection::close(tid, self.fd, before, limit, || self.is_there(tid))
-            {
+            let is_it = || {
+                let stand_in = procfs::stand_in(tid, &self.file);
+                self.is_there(tid) && closing.stand_in.is_none_or(|fd| stand_in == Some(fd))
+            };
+            let failure = match injection::close(tid, closing, before, limit, is_it) {
                 Ok(()) if self.is_there(tid) => Failure::Changed,
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,

@@ -39,12 +39,16 @@ pub(super) fn plan(release: &Release, style: &Style) -> String {
         };
         say(&format!("{judged}{}", hang.why));
         if hang.confidence == Confidence::Likely {
-            say("If it is still to write, it will get EBADF instead.");
+            say("If it is still to write, nobody will get that.");
         }
     }
+    let number = release.stand_in.map_or_else(
+        || "Another file may get that number then, which the program may remember.".to_owned(),
+        |fd| format!("A copy of its fd {fd} takes that number, so that no other file gets it."),
+    );
     say(&format!(
         "A thread of pid {} will be stopped for a moment, made to close fd {}, and go on where it \
-         was; nothing else of it changes.",
+         was. {number}",
         release.pid, release.fd
     ));
     page.into_text()
@@ -128,6 +132,7 @@ struct Record {
     pid: Pid,
     comm: String,
     fd: Fd,
+    stand_in: Option<Fd>,
     pipe: PipeObject,
     went_on: bool,
     readers: Vec<ReaderObject>,
@@ -177,6 +182,7 @@ fn record(release: &Release, released: &Released, time: std::time::SystemTime) -
         pid: release.pid,
         comm: release.comm.to_string(),
         fd: release.fd,
+        stand_in: release.stand_in,
         pipe: PipeObject {
             inode: release.id.inode,
             kind: release.kind.word(),

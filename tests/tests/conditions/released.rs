@@ -19,8 +19,10 @@ fn hold() -> (Program, String, String) {
     (target, pid, fd)
 }
 
+/// Whether it can write still.
 fn is_held(pid: &str, fd: &str) -> bool {
-    fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok()
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"));
+    info.is_ok_and(|info| info.lines().any(|line| line == "flags:\t02000001"))
 }
 
 /// Starts a tool that must be installed, and waits until it traces the process.
@@ -78,8 +80,8 @@ fn asked(answer: &str) -> (Program, bool, i32) {
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &words.join(" "), "/dev/null"]);
     let mut terminal = Program::start(terminal);
-    // The question is on the line after, which does not end.
-    terminal.wait_for_text("nothing else of it changes", RUN);
+    // The question is on a line that does not end.
+    terminal.wait_for_text("will be stopped", RUN);
     terminal.send_line(answer);
     let code = terminal.finish(RUN).code;
     let held = is_held(&pid, &fd);

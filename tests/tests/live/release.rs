@@ -1,6 +1,7 @@
 //! A holder is made to close its leaked write end, and goes on as if nothing had been.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -83,10 +84,21 @@ impl Held {
         assert_eq!(lived["result"], result, "{lived}");
     }
 
+    fn link(&self, fd: &str) -> PathBuf {
+        fs::read_link(format!("/proc/{}/fd/{fd}", self.holder())).expect("a descriptor")
+    }
+
+    /// How a descriptor of it is open, as fdinfo tells.
+    fn flags(&self, fd: &str) -> String {
+        let path = format!("/proc/{}/fdinfo/{fd}", self.holder());
+        let info = fs::read_to_string(path).expect("a descriptor");
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags.expect("flags").trim().to_owned()
+    }
+
     /// Nothing has been closed, and nobody traces the holder.
     fn assert_untouched(&self) {
-        let path = format!("/proc/{}/fd/{}", self.holder(), self.fds[0]);
-        assert!(fs::read_link(path).is_ok(), "the descriptor is closed");
+        assert_eq!(self.flags(&self.fds[0]), "02000001");
         assert_eq!(self.status("TracerPid:"), "0");
         let facts = self.target.objects();
         assert!(facts.iter().all(|it| it["fact"] != "returned"), "{facts:?}");
@@ -193,6 +205,10 @@ fn whoever_is_stopped_stays_so() {
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(held.target.fact("returned")["bytes"], 0);
     assert_eq!(held.status("State:"), "T (stopped)");
+    // The number stays taken, by a copy of the read end.
+    let [write, read] = &held.fds;
+    assert_eq!(held.flags(write), "02000000");
+    assert_eq!(held.link(write), held.link(read));
     kill(holder, Signal::SIGCONT).expect("a holder");
     held.assert_lived(1);
 }
@@ -267,7 +283,7 @@ fn the_reader_waits_as_long_as_anybody_holds_it() {
     let output = release(first, fd, &args);
     assert_eq!(output.code, 1, "{output:?}");
     let expected = json!({
-        "type": "released", "pid": first, "went_on": false,
+        "type": "released", "pid": first, "went_on": false, "stand_in": held.fds[1].parse::<u32>().expect("a number"),
         "readers": [{"pid": held.target.pid(), "call": "read", "went_on": false}],
         "holders": [{"pid": second, "fd": fd.parse::<u32>().expect("a number")}],
     });

@@ -52,7 +52,7 @@ pub enum How {
     Strict,
     /// The same, with a filter that permits everything
     Filter,
-    /// The same, with a filter that kills for a close
+    /// The same, with a filter that kills for close and dup3
     KillFilter,
     /// Two children read from another pipe
     Two,
@@ -182,15 +182,16 @@ impl How {
                 read(other.r)
             }
             Self::KillFilter => {
-                let close = libc::SYS_close as u32;
+                let kills_for = |call: libc::c_long, further: u8| libc::sock_filter {
+                    jt: further,
+                    ..statement(JUMP_IF, call as u32)
+                };
                 filter(&[
                     statement(LOAD, 0),
-                    libc::sock_filter {
-                        jf: 1,
-                        ..statement(JUMP_IF, close)
-                    },
-                    statement(RETURN, libc::SECCOMP_RET_KILL_PROCESS),
+                    kills_for(libc::SYS_close, 2),
+                    kills_for(libc::SYS_dup3, 1),
                     statement(RETURN, libc::SECCOMP_RET_ALLOW),
+                    statement(RETURN, libc::SECCOMP_RET_KILL_PROCESS),
                 ]);
                 read(other.r)
             }
