@@ -197,6 +197,8 @@ pub struct Holder {
     pub relation: Relation,
     /// It wrote to the pipe, or arranged its ends on purpose.
     pub used: bool,
+    /// It inherited the end, and is not meant to use it.
+    pub heir: bool,
     /// It has run a new program since it got the end.
     pub execed: bool,
     /// It is stopped or traced.

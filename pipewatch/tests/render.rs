@@ -311,6 +311,7 @@ fn race_hang() -> Hang {
             fds: vec![held(18, "r", true), held(19, "w", true)],
             relation: Relation::Child,
             used: false,
+            heir: true,
             execed: false,
             stopped: false,
             via: Via {
@@ -372,6 +373,7 @@ fn fork() -> (Vec<Report>, Outside) {
             fds: vec![held(3, "r", false), held(4, "w", false)],
             relation: Relation::Child,
             used: false,
+            heir: true,
             execed: false,
             stopped: true,
             via: Via {
@@ -432,6 +434,7 @@ fn waiting() -> (Vec<Report>, Outside) {
             fds: vec![held(1, "w", false)],
             relation: Relation::Sibling,
             used: true,
+            heir: false,
             execed: true,
             stopped: false,
             via: Via {
@@ -490,6 +493,7 @@ fn fifo() -> (Vec<Report>, Outside) {
             fds: vec![held(7, "rw", false)],
             relation: Relation::Unrelated,
             used: false,
+            heir: true,
             execed: true,
             stopped: false,
             via: Via {
@@ -594,6 +598,7 @@ fn holders() -> (Vec<Report>, Outside) {
         fds: (20..40).map(|fd| held(fd, "w", true)).collect(),
         relation: Relation::Itself,
         used: true,
+        heir: false,
         via: via(ViaKind::Dup),
         ..first.clone()
     });

@@ -8,7 +8,7 @@ use crate::{
     arch,
     driver::{self, Looked},
     event::{Kind, Snapshot},
-    finding::{Hang, Holder, Reader, Relation, Release, Verdict, ViaKind},
+    finding::{Hang, Holder, Reader, Release, Verdict},
     ids::{Fd, Pid, Tid},
     injection::{self, Before, Closing, Failure},
     plan::Plan,
@@ -145,14 +145,7 @@ impl Subject {
     /// Whether it keeps a read from ending by a copy that it inherited and never used.
     fn is_idle_heir(&self, hang: &Hang) -> bool {
         let idle = matches!(hang.verdict, Verdict::Leaked | Verdict::Orphaned);
-        let heir = |holder: &Holder| {
-            use {Relation as R, ViaKind as V};
-            // Who had it before the reader is no heir, though it may be stuck as well.
-            !matches!(holder.relation, R::Itself | R::Parent | R::Ancestor)
-                && matches!(holder.via.kind, V::Fork | V::Exec | V::Unknown)
-        };
-        let holder = self.holder(hang);
-        idle && holder.is_some_and(|holder| !holder.used && heir(holder))
+        idle && self.holder(hang).is_some_and(|holder| holder.heir)
     }
 
     fn case(&self, waits: Vec<Hang>, tables: &Snapshot) -> Result<Case, Problem> {

@@ -243,6 +243,22 @@ fn whoever_has_written_may_do_so_again() {
     held.assert_lived(1);
 }
 
+/// It has let go of the read end by a call of its own, so it knows the pipe, and waits
+/// for its reader, so that neither can go on. Nothing is there that could take the number.
+#[test]
+fn whoever_is_stuck_is_no_heir() {
+    let held = hold("bare");
+    held.wait_until_it_reads();
+    held.release(&["--yes"])
+        .assert_complaint(2, "is no idle heir");
+    held.assert_untouched();
+    let output = held.release(&["--yes", "--force", "--format", "json"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let record = serde_json::from_str(&output.stdout).expect("a record");
+    assert_contains(&record, &json!({"went_on": true, "stand_in": null}));
+    held.assert_lived(1);
+}
+
 #[test]
 fn a_filter_of_system_calls_may_kill() {
     let held = hold("filter");

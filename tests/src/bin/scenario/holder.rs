@@ -54,6 +54,8 @@ pub enum How {
     Filter,
     /// The same, with a filter that kills for close and dup3
     KillFilter,
+    /// Closes all but the write end and another pipe, which it reads
+    Bare,
     /// Two children read from another pipe
     Two,
 }
@@ -131,6 +133,14 @@ impl How {
         };
         match self {
             Self::Read | Self::Two => read(other.r),
+            Self::Bare => {
+                let rest = (3..100).filter(|fd| ![pipe.w, other.r].contains(fd));
+                for fd in rest {
+                    // Whatever is there has come from whoever started this program.
+                    let _ = nix::unistd::close(fd);
+                }
+                read(other.r)
+            }
             Self::ReadAmidSignals => {
                 tick();
                 read(other.r)
