@@ -192,3 +192,84 @@ fn record(release: &Release, released: &Released, time: std::time::SystemTime) -
         holders: released.others.iter().map(other).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Actor, Call},
+        ids::{Comm, Ktime, PipeId, ProcKey},
+    };
+
+    const WIDE: Style = Style {
+        width: 500,
+        colour: false,
+    };
+
+    fn reader(tid: u32) -> Reader {
+        Reader {
+            actor: Actor {
+                process: ProcKey {
+                    pid: Pid(9),
+                    start: 1,
+                },
+                tid: Tid(tid),
+                comm: "reader".into(),
+            },
+            fd: Fd(3),
+            call: Call::Read,
+            since: Ktime(1),
+        }
+    }
+
+    fn release(comm: &str) -> Release {
+        Release {
+            pid: Pid(7),
+            comm: comm.into(),
+            fd: Fd(4),
+            stand_in: Some(Fd(3)),
+            id: PipeId { dev: 1, inode: 5 },
+            kind: Kind::Pipe,
+            readers: vec![reader(9), reader(10)],
+            hang: None,
+        }
+    }
+
+    fn half() -> Released {
+        Released {
+            time: Ktime(2),
+            waiting: vec![reader(10)],
+            others: vec![StillHeld {
+                pid: Pid(8),
+                comm: Comm::from("other"),
+                fd: Fd(6),
+            }],
+        }
+    }
+
+    #[test]
+    fn who_went_on_and_who_did_not() {
+        let told = outcome(&release("holder"), &half(), 0, Format::Text, &WIDE);
+        assert_eq!(
+            told.expect("a text"),
+            "RELEASED: holder (pid 7) has closed fd 4; thread 9 (reader) of pid 9 went on; thread \
+             10 (reader) of pid 9 still waits; other (pid 8) holds a write end still, fd 6\n"
+        );
+        let told = outcome(&release("holder"), &half(), 0, Format::Json, &WIDE);
+        let told: serde_json::Value = serde_json::from_str(&told.expect("a text")).expect("JSON");
+        assert_eq!(told["time"], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(told["went_on"], false);
+        assert_eq!(told["readers"][0]["went_on"], true);
+        assert_eq!(told["readers"][1]["went_on"], false);
+        assert_eq!(told["holders"][0]["pid"], 8);
+    }
+
+    #[test]
+    fn a_name_plays_no_tricks() {
+        let release = release("\u{1b}[2Jx");
+        let told = outcome(&release, &half(), 0, Format::Json, &WIDE).expect("a text");
+        for text in [plan(&release, &WIDE), text(&release, &half(), &WIDE), told] {
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+        }
+    }
+}

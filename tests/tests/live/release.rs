@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pipewatch_tests::{
-    Output, Program, User, assert_contains, paced, pipewatch, require_root, scenario,
-};
+use pipewatch_tests::{Output, Program, assert_contains, paced, pipewatch, require_root, scenario};
 use serde_json::{Value, json};
 
 use crate::expect::list;
@@ -22,8 +20,10 @@ struct Held {
     fds: [String; 2],
 }
 
-fn holding(mut target: Program) -> Held {
-    target.fact("ready");
+fn hold(how: &str) -> Held {
+    require_root();
+    let hold_ms = paced(Duration::from_secs(5)).as_millis().to_string();
+    let mut target = Program::ready(scenario(&["hold", how, "--hold-ms", &hold_ms]));
     target.go();
     let fact = target.fact("holding");
     target.fact("reading");
@@ -35,17 +35,6 @@ fn holding(mut target: Program) -> Held {
         fds: ["fd", "read"].map(|end| fact[end].to_string()),
         target,
     }
-}
-
-fn hold(how: &str) -> Held {
-    require_root();
-    let hold_ms = paced(Duration::from_secs(5)).as_millis().to_string();
-    holding(Program::start(scenario(&[
-        "hold",
-        how,
-        "--hold-ms",
-        &hold_ms,
-    ])))
 }
 
 impl Held {
@@ -334,20 +323,6 @@ fn nobody_there_to_be_asked() {
     let held = hold("read");
     held.release(&[]).assert_complaint(2, "nobody is there");
     held.assert_untouched();
-}
-
-/// Without BPF, and of another user.
-#[test]
-fn by_an_ordinary_user() {
-    let user = User::new();
-    let held = holding(user.start(&scenario(&["hold", "read"])));
-    let release = |pid: u32, fd: &str| {
-        Program::run(user.pipewatch(&["release", &pid.to_string(), fd, "--yes"]))
-    };
-    release(1, "1").assert_complaint(2, "not permitted");
-    let output = release(held.holder(), &held.fds[0]);
-    assert_eq!(output.code, 0, "{output:?}");
-    held.assert_lived(1);
 }
 
 trait Refused {
