@@ -1028,6 +1028,11 @@ fn assert_record(record: &Value) {
             record,
             "type time hangs resolved open events lost_events reason",
         ),
+        // Of `pipewatch release`.
+        "released" => assert_fields(
+            record,
+            "type time pid comm fd stand_in pipe went_on readers holders",
+        ),
         other => panic!("{other}"),
     }
     let time = record["time"].as_str().unwrap();

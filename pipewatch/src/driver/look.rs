@@ -53,7 +53,8 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
 pub fn look_for(plan: &Plan, wanted: impl Fn(&Hang) -> bool) -> Result<Looked, Problem> {
     let mut session = Session::silent(plan)?;
     session.take_on(plan)?;
-    session.see_waits(plan.threshold, |session| {
+    // Twice as long as it takes, since the host may be busy.
+    session.see_waits(2 * plan.threshold, |session| {
         session.kept.iter().flatten().any(&wanted)
     })?;
     Ok(Looked {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -54,6 +54,15 @@ impl Held {
             .expect("a holder")
             .starts_with(&read)
         {
+            thread::yield_now();
+        }
+    }
+
+    /// The kernel stops it again right after it was let go.
+    fn assert_stopped(&self) {
+        let end = Instant::now() + paced(Duration::from_secs(5));
+        while self.status("State:") != "T (stopped)" {
+            assert!(Instant::now() < end, "{}", self.status("State:"));
             thread::yield_now();
         }
     }
@@ -193,7 +202,7 @@ fn whoever_is_stopped_stays_so() {
     let output = held.release(&["--yes"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(held.target.fact("returned")["bytes"], 0);
-    assert_eq!(held.status("State:"), "T (stopped)");
+    held.assert_stopped();
     // The number stays taken, by a copy of the read end.
     let [write, read] = &held.fds;
     assert_eq!(held.flags(write), "02000000");
@@ -210,7 +219,7 @@ fn whoever_is_stopped_amid_computing_is_not_made_to_run() {
     held.release(&["--yes"])
         .assert_refusal("stopped outside of");
     held.assert_untouched();
-    assert_eq!(held.status("State:"), "T (stopped)");
+    held.assert_stopped();
 }
 
 #[test]
