@@ -1183,7 +1183,8 @@ fn documented_records_have_the_fields_of_the_contract() {
         })
         .collect();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    assert_eq!(types, ["hang", "lost", "resolved", "started", "stopped"]);
+    let expected = ["hang", "lost", "released", "resolved", "started", "stopped"];
+    assert_eq!(types, expected);
 }
 
 #[test]
