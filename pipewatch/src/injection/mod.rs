@@ -12,10 +12,7 @@ mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, thread, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -37,6 +34,9 @@ type Registers = libc::user_regs_struct;
 
 /// How often it is asked whether the thread has come to a stop: nothing tells.
 const ASKING: Duration = Duration::from_micros(50);
+/// So often it is asked, which takes a second or two. Not by the clock, which goes on
+/// while both are frozen.
+const ASKS: u32 = 10_000;
 
 /// The system call that a thread slept in before it was stopped, as `/proc` told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl From<Errno> for Failure {
 
 /// Makes a thread close a descriptor. `is_it` is asked last, while the thread is
 /// stopped, whether the descriptors are still those that are meant; other threads run.
-/// It must make a system call of its own within `limit`.
+/// It must make a system call of its own within a second or two.
 ///
 /// # Errors
 ///
@@ -143,13 +143,12 @@ pub fn close(
     tid: Tid,
     closing: Closing,
     before: Option<Before>,
-    limit: Duration,
     is_it: impl FnOnce() -> bool + Send,
 ) -> Result<(), Failure> {
     let raw = i32::try_from(tid.0).map_err(|_| Failure::Gone)?;
     let taken = Taken {
         thread: Pid::from_raw(raw),
-        until: Instant::now() + limit,
+        asks: Cell::new(ASKS),
         before,
     };
     // Nobody may end or stop this process while the other one is half changed.
@@ -181,8 +180,8 @@ enum Stop {
 /// A thread that is traced.
 struct Taken {
     thread: Pid,
-    /// When it is let go without having done it.
-    until: Instant,
+    /// How often it is asked still, before it is let go without having done it.
+    asks: Cell<u32>,
     before: Option<Before>,
 }
 
@@ -210,7 +209,7 @@ impl Taken {
         // What the kernel left when a call ended that begins anew.
         let mut ended = None;
         loop {
-            let signal = match self.stop(Some(self.until))? {
+            let signal = match self.stop(true)? {
                 Stop::Call => return Ok(()),
                 Stop::Event { group } => {
                     let stopped = ptrace::getregs(self.thread)?;
@@ -241,7 +240,7 @@ impl Taken {
         arch::swap(self.thread, entered, number, arguments)?;
         self.resume(0)?;
         loop {
-            match self.stop(None) {
+            match self.stop(false) {
                 Ok(Stop::Call) => break,
                 Ok(Stop::Event { .. }) => self.resume(0)?,
                 Ok(Stop::Signal(signal)) => self.resume(signal)?,
@@ -280,18 +279,19 @@ impl Taken {
         Ok(Errno::result(done).map(drop)?)
     }
 
-    /// Waits for its next stop.
-    fn stop(&self, until: Option<Instant>) -> Result<Stop, Failure> {
+    /// Waits for its next stop; if that is not sure to come, no longer than it has `asks`.
+    fn stop(&self, limited: bool) -> Result<Stop, Failure> {
         let thread = rustix::process::Pid::from_raw(self.thread.as_raw());
-        let any = WaitOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+        let mut options = WaitOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+        options.set(WaitOptions::NOHANG, limited);
         loop {
-            let options = until.map_or(any, |_| any | WaitOptions::NOHANG);
             match waitpid(thread, options) {
                 Ok(Some((_, status))) => return stop_of(status.as_raw()),
-                Ok(None) if until.is_some_and(|until| until <= Instant::now()) => {
-                    return Err(Failure::NoCall);
+                Ok(None) => {
+                    let left = self.asks.get().checked_sub(1).ok_or(Failure::NoCall)?;
+                    self.asks.set(left);
+                    thread::sleep(ASKING);
                 }
-                Ok(None) => thread::sleep(ASKING),
                 Err(error) => return Err(Errno::from_raw(error.raw_os_error()).into()),
             }
         }

@@ -20,7 +20,8 @@ use std::{
 pub use self::{
     program::language,
     subject::{
-        Condition, Referent, call, condition, is_32_bit, referent, stand_in, start, threads,
+        Condition, Referent, call, can_stand_in, condition, is_32_bit, referent, stand_in, start,
+        threads,
     },
     tables::Tables,
     wait_set::{waited_for, waits_for_ever},

@@ -100,9 +100,18 @@ pub fn place(line: &[u8]) -> Option<[u64; 4]> {
 
 /// A number of `status`, by the name of its field with the colon.
 pub fn number(status: &[u8], name: &str) -> Option<u32> {
+    field(status, name)?.parse().ok()
+}
+
+/// A set of signals of `status`: signal N is bit N - 1.
+pub fn signals(status: &[u8], name: &str) -> Option<u64> {
+    u64::from_str_radix(field(status, name)?, 16).ok()
+}
+
+fn field<'a>(status: &'a [u8], name: &str) -> Option<&'a str> {
     let mut lines = status.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
-    std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+    std::str::from_utf8(value.trim_ascii()).ok()
 }
 
 /// When a process started, in clock ticks since boot, and its parent, of `stat`:
@@ -228,6 +237,10 @@ mod tests {
         assert!(status.is_asleep() && !status.is_dead() && !status.is_stopped());
         assert_eq!(number(text, "Threads:"), Some(1));
         assert_eq!(number(text, "Seccomp:"), None);
+        assert_eq!(
+            signals(b"SigPnd:\t8000000000004000\n", "SigPnd:"),
+            Some(1 << 63 | 1 << 14)
+        );
         assert_eq!(Status::parse(b"Name:\tx\n"), None);
         assert_eq!(Status::parse(b"\xff"), None);
     }

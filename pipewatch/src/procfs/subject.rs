@@ -27,6 +27,8 @@ pub struct Condition {
     pub nvcsw: u64,
     /// Who traces it.
     pub tracer: Option<Pid>,
+    /// A signal waits to be delivered that it does not block.
+    pub pending: bool,
     /// `SECCOMP_MODE_*` (include/uapi/linux/seccomp.h): 0 nothing, 1 strict, 2 a filter.
     pub seccomp: u32,
 }
@@ -59,7 +61,9 @@ pub fn condition(tid: Tid) -> Option<Condition> {
     let text = read(&format!("/proc/{tid}/status")).ok()?;
     let status = parse::Status::parse(&text)?;
     let number = |name| parse::number(&text, name);
+    let signals = |name| parse::signals(&text, name).unwrap_or(0);
     Some(Condition {
+        pending: (signals("SigPnd:") | signals("ShdPnd:")) & !signals("SigBlk:") != 0,
         comm: status.comm,
         state: status.state,
         nvcsw: status.nvcsw,
@@ -107,27 +111,34 @@ pub fn referent(tid: Tid, fd: Fd) -> io::Result<Option<Referent>> {
     }))
 }
 
-/// A descriptor of a thread that can take the number of another one, so that nothing
+/// A descriptor of a thread that can take the number of a write end, so that nothing
 /// comes of it: a read end of the same pipe, or else one of the null device.
 pub fn stand_in(tid: Tid, file: &Referent) -> Option<Fd> {
-    let is_read_end = |fd: Fd| {
-        let found = referent(tid, fd).ok().flatten();
-        found.is_some_and(|it| it.id == file.id && !it.mode.write)
-    };
-    let is_null = |fd: Fd| {
-        let path = format!("/proc/{tid}/fd/{fd}");
-        let stat = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE);
-        stat.is_ok_and(|stat| {
-            FileType::from_raw_mode(stat.stx_mode.into()) == FileType::CharacterDevice
-                && (stat.stx_rdev_major, stat.stx_rdev_minor) == NULL
-        })
-    };
     let names = fs::read_dir(format!("/proc/{tid}/fd")).ok()?;
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut fds: Vec<Fd> = names.filter_map(|name| name.parse().ok()).map(Fd).collect();
     fds.sort();
     let find = |is_it: &dyn Fn(Fd) -> bool| fds.iter().copied().find(|fd| is_it(*fd));
-    find(&is_read_end).or_else(|| find(&is_null))
+    find(&|fd| is_read_end(tid, fd, file)).or_else(|| find(&|fd| is_null(tid, fd)))
+}
+
+/// Whether a descriptor can still.
+pub fn can_stand_in(tid: Tid, fd: Fd, file: &Referent) -> bool {
+    is_read_end(tid, fd, file) || is_null(tid, fd)
+}
+
+fn is_read_end(tid: Tid, fd: Fd, file: &Referent) -> bool {
+    let found = referent(tid, fd).ok().flatten();
+    found.is_some_and(|it| it.id == file.id && !it.mode.write)
+}
+
+fn is_null(tid: Tid, fd: Fd) -> bool {
+    let path = format!("/proc/{tid}/fd/{fd}");
+    let stat = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE);
+    stat.is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.stx_mode.into()) == FileType::CharacterDevice
+            && (stat.stx_rdev_major, stat.stx_rdev_minor) == NULL
+    })
 }
 
 /// Whether a process runs a program of 32 bit (`EI_CLASS`, elf(5)). `None` if that

@@ -16,10 +16,8 @@ use crate::{
     procfs::{self, Referent},
 };
 
-/// So long a thread may take to make a system call.
-const CALL: Duration = Duration::from_secs(1);
-/// So long all of them together may.
-const CALLS: Duration = Duration::from_secs(5);
+/// After this no further thread is tried.
+const TRYING: Duration = Duration::from_secs(4);
 
 /// The descriptor as it was found at first.
 pub(super) struct Subject {
@@ -81,6 +79,10 @@ impl Subject {
                 filter = condition.seccomp;
                 continue;
             }
+            // It would get that, though it is stopped.
+            if condition.state == b'T' && condition.pending {
+                return Err(words::signalled(self.pid));
+            }
             if matches!(condition.state, b'Z' | b'X') || !self.is_there(tid) {
                 continue;
             }
@@ -138,7 +140,10 @@ impl Subject {
     fn holder<'a>(&self, hang: &'a Hang) -> Option<&'a Holder> {
         hang.holders.iter().find(|holder| {
             let mut fds = holder.fds.iter();
-            holder.process.pid == self.pid && fds.any(|it| it.fd == self.fd && it.mode.write)
+            // How FIFOs are numbered differs with the file system, sockets are two channels.
+            let is_it = hang.channel.kind != Kind::Pipe || hang.channel.id == self.file.id;
+            let is_holder = is_it && holder.process.pid == self.pid;
+            is_holder && fds.any(|it| it.fd == self.fd && it.mode.write)
         })
     }
 
@@ -209,15 +214,14 @@ impl Subject {
             stand_in: case.release.stand_in,
             cloexec: self.file.cloexec,
         };
-        let end = Instant::now() + CALLS;
+        let end = Instant::now() + TRYING;
         let mut first = (Tid(self.pid.0), Failure::Gone);
         for (tid, before) in self.threads(request.force)? {
-            let limit = CALL.min(end.saturating_duration_since(Instant::now()));
             let is_it = || {
-                let stand_in = procfs::stand_in(tid, &self.file);
-                self.is_there(tid) && closing.stand_in.is_none_or(|fd| stand_in == Some(fd))
+                let stands_in = |fd| procfs::can_stand_in(tid, fd, &self.file);
+                self.is_there(tid) && closing.stand_in.is_none_or(stands_in)
             };
-            let failure = match injection::close(tid, closing, before, limit, is_it) {
+            let failure = match injection::close(tid, closing, before, is_it) {
                 Ok(()) if self.is_there(tid) => Failure::Changed,
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,

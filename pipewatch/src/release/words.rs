@@ -73,6 +73,13 @@ pub(super) fn traced(pid: Pid, tracer: Pid) -> Problem {
     )
 }
 
+pub(super) fn signalled(pid: Pid) -> Problem {
+    Problem::new(
+        format!("process {pid} is stopped, and would get a signal that waits for it to go on"),
+        format!("let it go on first: kill -CONT {pid}"),
+    )
+}
+
 /// By a mode of seccomp.
 pub(super) fn filtered(pid: Pid, mode: u32) -> Problem {
     if mode == libc::SECCOMP_MODE_STRICT {

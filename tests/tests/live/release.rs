@@ -223,6 +223,19 @@ fn whoever_is_stopped_amid_computing_is_not_made_to_run() {
 }
 
 #[test]
+fn a_signal_waits_until_whoever_is_stopped_goes_on() {
+    let held = hold("read");
+    held.wait_until_it_reads();
+    let holder = Pid::from_raw(held.holder() as i32);
+    kill(holder, Signal::SIGSTOP).expect("a holder");
+    held.assert_stopped();
+    kill(holder, Signal::SIGTERM).expect("a holder");
+    held.release(&["--yes"]).assert_complaint(2, "a signal");
+    held.assert_untouched();
+    held.assert_stopped();
+}
+
+#[test]
 fn whoever_makes_no_call_is_let_go() {
     let held = hold("computes");
     held.release(&["--yes"]).assert_refusal("no thread of");
