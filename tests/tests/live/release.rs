@@ -273,6 +273,7 @@ fn whoever_is_stuck_is_no_heir() {
 #[test]
 fn a_filter_of_system_calls_may_kill() {
     let held = hold("filter");
+    held.wait_until_it_reads();
     held.release(&["--yes"]).assert_complaint(2, "seccomp");
     held.assert_untouched();
     let output = held.release(&["--yes", "--force"]);
@@ -283,6 +284,7 @@ fn a_filter_of_system_calls_may_kill() {
 #[test]
 fn a_filter_that_does_kill() {
     let held = hold("kill-filter");
+    held.wait_until_it_reads();
     held.release(&["--yes", "--force"]).assert_refusal("SIGSYS");
     assert_eq!(held.target.fact("returned")["bytes"], 0);
 }
@@ -290,6 +292,7 @@ fn a_filter_that_does_kill() {
 #[test]
 fn strict_seccomp_would_kill() {
     let held = hold("strict");
+    held.wait_until_it_reads();
     for args in [["--yes"].as_slice(), &["--yes", "--force"]] {
         held.release(args).assert_complaint(2, "strict");
         held.assert_untouched();
