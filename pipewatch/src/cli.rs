@@ -15,7 +15,7 @@ use crate::{finding::Confidence, metrics, problem::Problem, render, source};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json]\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -45,6 +45,28 @@ pub enum Command {
         /// Also report healthy waits
         #[arg(short, long)]
         verbose: bool,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        backend: BackendArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        format: FormatArg,
+    },
+    /// Make a holder close its leaked write end, without ending it; exit status 1 if the read goes
+    /// on waiting
+    Release {
+        /// The holder
+        #[arg(value_parser = pid)]
+        pid: u32,
+        /// Its descriptor
+        fd: u32,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Close it even if its holder may mean to write, or a filter of system calls may kill it
+        /// for that
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
         backend: BackendArg,
@@ -343,6 +365,7 @@ mod tests {
             "-p 1 --metrics 9750",
             "-a --metrics [::]:9750",
             "snapshot --backend procfs",
+            "release 1 4 --yes --force",
         ] {
             assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
         }
@@ -376,6 +399,9 @@ mod tests {
             "--al",
             "frobnicate",
             "demo -p 1",
+            "release 1",
+            "release 0 4",
+            "release 1 -4",
         ] {
             let problem = parse_words(words).expect_err(words);
             assert!(

@@ -199,6 +199,8 @@ pub struct Holder {
     pub relation: Relation,
     /// It wrote to the pipe, or arranged its ends on purpose.
     pub used: bool,
+    /// It inherited the end, and is not meant to use it.
+    pub heir: bool,
     /// It has run a new program since it got the end.
     pub execed: bool,
     /// It is stopped or traced.
@@ -350,6 +352,49 @@ pub struct Resolved {
     pub fd: Fd,
     /// It was reported as a hang, not only as a healthy wait.
     pub alarmed: bool,
+}
+
+/// A write end that its holder is made to close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The holder.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: Comm,
+    /// The descriptor.
+    pub fd: Fd,
+    /// The descriptor of it that takes the number.
+    pub stand_in: Option<Fd>,
+    /// Which channel, after the socket that reads it if it is one of a pair.
+    pub id: PipeId,
+    /// What kind of channel.
+    pub kind: Kind,
+    /// Who waits for it to be closed, as far as is seen.
+    pub readers: Vec<Reader>,
+    /// As what that wait is judged; `None` if nobody was seen to wait.
+    pub hang: Option<Box<Hang>>,
+}
+
+/// What came of closing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// When.
+    pub time: Ktime,
+    /// Those of its readers that did not go on.
+    pub waiting: Vec<Reader>,
+    /// Who holds write ends of the channel still.
+    pub others: Vec<StillHeld>,
+}
+
+/// A write end of a channel of which another was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillHeld {
+    /// Its holder.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: Comm,
+    /// The descriptor.
+    pub fd: Fd,
 }
 
 /// What the engine concludes.

@@ -14,12 +14,13 @@ use pipewatch::{
     demo, doctor,
     driver::{self, Ended},
     exporter::Exporter,
-    ids::Pid,
+    ids::{Fd, Pid},
     output::{self, Output, say},
     plan::{Plan, Target},
     privileges,
     problem::{Problem, chain},
     procfs,
+    release::{self, Request},
     replay::{self, Notes},
     signals,
     trace_file::Trace,
@@ -97,6 +98,24 @@ fn run(cli: Cli) -> Result<u8> {
             format,
             ..
         }) => run_snapshot(&pids, verbose, backend.backend, format.format),
+        Some(Command::Release {
+            pid,
+            fd,
+            yes,
+            force,
+            backend,
+            format,
+        }) => {
+            let went_on = release::release(&Request {
+                pid: process(pid)?,
+                fd: Fd(fd),
+                force,
+                yes,
+                backend: backend.backend.into(),
+                format: format.format.into(),
+            })?;
+            Ok(u8::from(!went_on))
+        }
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;

@@ -319,6 +319,7 @@ fn race_hang() -> Hang {
             fds: vec![held(18, "r", true), held(19, "w", true)],
             relation: Relation::Child,
             used: false,
+            heir: true,
             execed: false,
             stopped: false,
             via: Via {
@@ -383,6 +384,7 @@ fn fork() -> (Vec<Report>, Outside) {
             fds: vec![held(3, "r", false), held(4, "w", false)],
             relation: Relation::Child,
             used: false,
+            heir: true,
             execed: false,
             stopped: true,
             via: Via {
@@ -445,6 +447,7 @@ fn waiting() -> (Vec<Report>, Outside) {
             fds: vec![held(1, "w", false)],
             relation: Relation::Sibling,
             used: true,
+            heir: false,
             execed: true,
             stopped: false,
             via: Via {
@@ -503,6 +506,7 @@ fn fifo() -> (Vec<Report>, Outside) {
             fds: vec![held(7, "rw", false)],
             relation: Relation::Unrelated,
             used: false,
+            heir: true,
             execed: true,
             stopped: false,
             via: Via {
@@ -607,6 +611,7 @@ fn holders() -> (Vec<Report>, Outside) {
         fds: (20..40).map(|fd| held(fd, "w", true)).collect(),
         relation: Relation::Itself,
         used: true,
+        heir: false,
         via: via(ViaKind::Dup),
         ..first.clone()
     });
@@ -1032,6 +1037,11 @@ fn assert_record(record: &Value) {
             record,
             "type time hangs resolved open events lost_events reason",
         ),
+        // Of `pipewatch release`.
+        "released" => assert_fields(
+            record,
+            "type time pid comm fd stand_in pipe went_on readers holders",
+        ),
         other => panic!("{other}"),
     }
     let time = record["time"].as_str().unwrap();
@@ -1185,7 +1195,8 @@ fn documented_records_have_the_fields_of_the_contract() {
         })
         .collect();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    assert_eq!(types, ["hang", "lost", "resolved", "started", "stopped"]);
+    let expected = ["hang", "lost", "released", "resolved", "started", "stopped"];
+    assert_eq!(types, expected);
 }
 
 #[test]

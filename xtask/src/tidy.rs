@@ -17,6 +17,7 @@ const VIEWS: &[&str] = &["render"];
 const LEAVES: &[&str] = &[
     "bpf",
     "procfs",
+    "injection",
     "stacks",
     "clock",
     "signals",
@@ -42,6 +43,7 @@ const LOOP: &[&str] = &[
     "reports",
     "driver",
     "replay",
+    "release",
     "doctor",
 ];
 const SHELL: &[&str] = &["cli", "main"];

@@ -367,6 +367,10 @@ fn holder(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> 
             .collect(),
         relation: evidence.relation(pid, wait.actor.process.pid),
         used: matches!(role, Role::Arranged(_) | Role::Answers),
+        heir: matches!(
+            role,
+            Role::IdleHeir { .. } | Role::ExecHeir { .. } | Role::Stray { .. }
+        ),
         execed: via.is_some_and(|via| via.kind == ViaKind::Exec),
         stopped: threads.iter().any(|row| row.stopped),
         via: Via {

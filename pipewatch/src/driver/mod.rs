@@ -1,9 +1,7 @@
 //! The loop: takes in what the kernel reports, asks it for its tables when a
 //! wait is due for a look, and passes on what the engine concludes.
 
-mod once;
-
-pub use self::once::look_once;
+mod look;
 
 use std::{
     collections::BTreeSet,
@@ -20,13 +18,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::look::{Looked, look_for, look_once, tables};
 use crate::{
     bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
     event::{Call, EndRow, Fact, Snapshot, TaskRow},
-    finding::{Lost, Reason, Report, Started, Stopped, Tally},
+    finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -122,6 +121,8 @@ struct Session {
     /// Records that made no sense; they count as lost.
     unreadable: u64,
     tally: Tally,
+    /// Hangs that are kept for who asked, and not reported.
+    kept: Option<Vec<Hang>>,
     full_warned: bool,
     threshold: Duration,
     polls: Instant,
@@ -163,6 +164,7 @@ impl Session {
             lost_told: Instant::now(),
             unreadable: 0,
             tally: Tally::default(),
+            kept: None,
             full_warned: false,
             threshold: plan.threshold,
             polls: Instant::now(),
@@ -589,6 +591,10 @@ impl Session {
         self.record(|source| Entry::Input(concerning(source, input)))?;
         for finding in findings {
             self.tally.count(&finding);
+            if let (Some(kept), Finding::Hang(hang)) = (&mut self.kept, &finding) {
+                kept.push((**hang).clone());
+                continue;
+            }
             self.report(Report::Finding(finding))?;
         }
         Ok(())

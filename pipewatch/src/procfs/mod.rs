@@ -6,6 +6,7 @@ mod identity;
 mod kcmp;
 pub mod parse;
 mod program;
+mod subject;
 mod tables;
 mod thread;
 mod wait_set;
@@ -18,6 +19,10 @@ use std::{
 
 pub use self::{
     program::language,
+    subject::{
+        Condition, Referent, call, can_stand_in, condition, is_32_bit, referent, stand_in, start,
+        threads,
+    },
     tables::Tables,
     wait_set::{waited_for, waits_for_ever},
 };

@@ -82,6 +82,38 @@ pub fn call(line: &[u8]) -> Option<[u64; 3]> {
     Some([number, argument()?, argument()?])
 }
 
+/// Where a thread is that sleeps in a system call, of the same: number, first argument,
+/// stack pointer and program counter.
+pub fn place(line: &[u8]) -> Option<[u64; 4]> {
+    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
+    let number = words.next()?.parse().ok()?;
+    let words: Vec<u64> = words
+        .map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+        .collect::<Option<_>>()?;
+    match words[..] {
+        [argument, _, _, _, _, _, stack, instruction] => {
+            Some([number, argument, stack, instruction])
+        }
+        _ => None,
+    }
+}
+
+/// A number of `status`, by the name of its field with the colon.
+pub fn number(status: &[u8], name: &str) -> Option<u32> {
+    field(status, name)?.parse().ok()
+}
+
+/// A set of signals of `status`: signal N is bit N - 1.
+pub fn signals(status: &[u8], name: &str) -> Option<u64> {
+    u64::from_str_radix(field(status, name)?, 16).ok()
+}
+
+fn field<'a>(status: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    let value = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+    std::str::from_utf8(value.trim_ascii()).ok()
+}
+
 /// When a process started, in clock ticks since boot, and its parent, of `stat`:
 /// `PID (COMM) STATE PPID ...`, where COMM may hold anything.
 pub fn start_and_parent(stat: &[u8]) -> Option<(u64, Pid)> {
@@ -203,6 +235,12 @@ mod tests {
             (b'S', Pid(3), 42)
         );
         assert!(status.is_asleep() && !status.is_dead() && !status.is_stopped());
+        assert_eq!(number(text, "Threads:"), Some(1));
+        assert_eq!(number(text, "Seccomp:"), None);
+        assert_eq!(
+            signals(b"SigPnd:\t8000000000004000\n", "SigPnd:"),
+            Some(1 << 63 | 1 << 14)
+        );
         assert_eq!(Status::parse(b"Name:\tx\n"), None);
         assert_eq!(Status::parse(b"\xff"), None);
     }
@@ -211,6 +249,11 @@ mod tests {
     fn a_system_call() {
         let line = b"0 0x3 0x7f45b8f16000 0x20000 0x0 0x0 0x0 0x7ffea7b71f08 0x7f45b908f2ad\n";
         assert_eq!(call(line), Some([0, 3, 0x7f45_b8f1_6000]));
+        assert_eq!(
+            place(line),
+            Some([0, 3, 0x7ffe_a7b7_1f08, 0x7f45_b908_f2ad])
+        );
+        assert_eq!(place(b"-1 0x7ffe 0x7f45\n"), None);
         assert_eq!(call(b"running\n"), None);
         assert_eq!(call(b"-1 0x7ffe 0x7f45\n"), None);
     }

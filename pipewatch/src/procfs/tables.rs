@@ -554,7 +554,7 @@ fn is_of_interest(tid: Tid) -> bool {
 }
 
 /// Ids of a process's threads.
-fn threads(pid: Pid) -> Vec<Tid> {
+pub(super) fn threads(pid: Pid) -> Vec<Tid> {
     let names = fs::read_dir(format!("/proc/{pid}/task"));
     let names = names.into_iter().flatten().filter_map(Result::ok);
     names

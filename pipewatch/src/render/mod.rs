@@ -6,6 +6,7 @@ mod entry;
 mod ndjson;
 mod page;
 mod place;
+mod release;
 mod text;
 mod word;
 
@@ -14,7 +15,7 @@ use std::io;
 
 use crate::{
     event::Kind,
-    finding::{Details, Hang, Report},
+    finding::{Details, Hang, Release, Released, Report},
 };
 
 /// Which view.
@@ -57,6 +58,28 @@ pub fn write(
 /// It cannot be written as JSON.
 pub fn entry(report: &Report, details: &dyn Details) -> io::Result<Vec<u8>> {
     Ok(entry::render(report, details)?)
+}
+
+/// What is about to be done to release a reader, for people.
+pub fn plan(release: &Release, style: &Style) -> String {
+    release::plan(release, style)
+}
+
+/// Writes what came of a release. `wall`: when, in nanoseconds since 1970-01-01 UTC.
+pub fn outcome(
+    (release, released): (&Release, &Released),
+    wall: u64,
+    format: Format,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let rendered = release::outcome(release, released, wall, format, style)?;
+    out.write_all(rendered.as_bytes())
+}
+
+/// A text with nothing in it that a terminal obeys.
+pub fn printable(text: &str) -> String {
+    page::escape(text)
 }
 
 /// Path of the FIFO waited for, as the reader's descriptor shows it. An

@@ -36,7 +36,7 @@ pub(super) fn render(report: &Report, details: &dyn Details) -> serde_json::Resu
 
 /// JSON with no character in it that a terminal obeys or that ends a line for
 /// somebody. Below U+0020 they are escaped already, and all stand in texts.
-fn escaped(json: &str) -> String {
+pub(super) fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {

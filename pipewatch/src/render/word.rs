@@ -61,10 +61,16 @@ impl Word for Certainty {
 
 impl Word for &Channel {
     fn word(self) -> &'static str {
-        match self.kind {
-            Kind::Pipe => "pipe",
-            Kind::Fifo => "fifo",
-            Kind::Socketpair { .. } => "socketpair",
+        self.kind.word()
+    }
+}
+
+impl Word for Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe",
+            Self::Fifo => "fifo",
+            Self::Socketpair { .. } => "socketpair",
         }
     }
 }

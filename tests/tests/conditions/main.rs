@@ -8,6 +8,7 @@ mod halted;
 mod losses;
 mod memory;
 mod races;
+mod released;
 mod terminal;
 mod traced;
 

@@ -9,6 +9,7 @@ mod hang;
 mod healthy;
 mod hostile;
 mod procfs;
+mod release;
 mod remains;
 mod text;
 mod trace;

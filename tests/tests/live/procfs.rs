@@ -252,3 +252,18 @@ fn root_may_ask_for_it_too() {
     assert_contains(&hang, &known);
     resolution(&watcher, &hang);
 }
+
+#[test]
+fn a_holder_of_ones_own_is_released() {
+    let user = User::new();
+    let (target, known) = hung(&user, &["fork-no-close", "--hold-ms", "60000"]);
+    let release = |pid: &Value, fd: &Value| {
+        let args = ["release", &pid.to_string(), &fd.to_string(), "--yes"];
+        Program::run(user.pipewatch(&args))
+    };
+    release(&json!(1), &json!(1)).assert_complaint(2, "not permitted");
+    let holder = &known["holders"][0];
+    let output = release(&holder["pid"], &holder["fds"][1]["fd"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(target.fact("returned")["bytes"], 0);
+}

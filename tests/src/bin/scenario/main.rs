@@ -8,6 +8,7 @@ mod exec_status;
 mod fact;
 mod factory;
 mod fork_race;
+mod holder;
 mod pair;
 mod ring;
 mod storm;
@@ -53,6 +54,11 @@ enum Name {
     /// A forked child closes its read end at once and holds the write end for
     /// life: its end is the message
     Sentinel,
+    /// A forked child keeps both ends and does something until the reader has its end of file
+    Hold {
+        /// What
+        how: holder::How,
+    },
     /// A forked child keeps both ends, computes, then answers
     SlowAnswer,
     /// Another thread forks between a thread's pipe() and its close()
@@ -100,6 +106,7 @@ fn main() -> ExitCode {
         Name::Good => pair::good(&options),
         Name::ForkNoClose => pair::fork_no_close(&options),
         Name::Sentinel => pair::sentinel(&options),
+        Name::Hold { how } => holder::run(&options, how),
         Name::SlowAnswer => pair::slow_answer(&options),
         Name::ForkRace => fork_race::run(&options),
         Name::Storm => storm::run(&options),
