@@ -83,6 +83,7 @@ pub fn tell(probes: Result<Attached, NotLoaded>, procfs: bool) -> Told {
                 }
                 Cause::Privileges
                 | Cause::Incomplete
+                | Cause::Namespace
                 | Cause::NoTypes
                 | Cause::TooOld
                 | Cause::Lockdown => refused.problem.hint.clone(),

@@ -17,7 +17,7 @@ use crate::{
     ids::{Ktime, Pid, TableId, Tid},
     privileges::{self, Job, Lack},
     problem::Problem,
-    procfs::Tables,
+    procfs::{self, Tables},
     stack::{FramePointer, Walked},
 };
 
@@ -412,8 +412,19 @@ impl Source {
 ///
 /// # Errors
 ///
-/// As [`Kernel::load`], or a capability is missing.
+/// As [`Kernel::load`], or a capability is missing, or the ids of processes are others
+/// here.
 pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Kernel, NotLoaded> {
+    if !procfs::ids_are_the_kernels() {
+        return Err(NotLoaded {
+            problem: Problem::new(
+                "the probes tell process ids as the host has them, and pipewatch runs in a pid \
+                 namespace of its own",
+                "run it in the host's (docker run --pid=host)",
+            ),
+            cause: Cause::Namespace,
+        });
+    }
     match privileges::lack() {
         None => Kernel::load(options, mechanisms),
         Some(Lack {

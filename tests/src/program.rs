@@ -1,5 +1,6 @@
 //! A running program and everything it has printed so far.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -120,10 +121,23 @@ impl Program {
     /// How much of its memory is resident, in kilobytes.
     pub fn resident_kb(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(path).expect("a process that has not been reaped");
+        let status = fs::read_to_string(path).expect("a process that has not been reaped");
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
         number.unwrap_or_else(|| panic!("{} has ended", self.command))
+    }
+
+    /// What `/proc/PID/stat` says of the processes of its group that have not ended.
+    pub fn group(&self) -> Vec<String> {
+        let leader = self.pid().to_string();
+        let processes = fs::read_dir("/proc").expect("the processes").flatten();
+        let stats = processes.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
+        let of_group = stats.filter(|stat| {
+            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+            let mut fields = fields.split(' ');
+            fields.next() != Some("Z") && fields.nth(1) == Some(&leader)
+        });
+        of_group.collect()
     }
 
     /// Sends it a signal.

@@ -23,6 +23,7 @@ const STEPS: &[&[&str]] = &[
     &["xtask", "ebpf", "--verify"],
     &["xtask", "test"],
     &["xtask", "fuzz", "--seconds", "6"],
+    &["xtask", "dist", "--deb-only", "--check"],
     &["xtask", "vm", "--ci"],
 ];
 

@@ -3,11 +3,13 @@
 mod accuracy;
 mod bench;
 mod ci;
+mod dist;
 mod ebpf;
 mod exec;
 mod frame;
 mod fuzz;
 mod packages;
+mod release;
 mod run;
 mod soak;
 mod strip;
@@ -84,6 +86,8 @@ enum Command {
     Vm(vm::Options),
     /// Give whatever reads bytes that others may have made up what a fuzzer makes up
     Fuzz(fuzz::Options),
+    /// Make what others install, in target/dist: static programs, Debian packages, the source
+    Dist(dist::Options),
     /// Check which module uses which, and the house rules that no lint knows
     Tidy,
     /// Everything a change must pass
@@ -114,6 +118,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Soak { minutes } => soak::run(&workspace, minutes),
         Command::Vm(options) => vm::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Dist(options) => dist::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
         Command::Ci => ci::run(&workspace),
     }

@@ -48,7 +48,7 @@ impl Toolchain {
             Some(rust) => rust,
             None => Rust::install()?,
         };
-        let linker = install_linker(workspace)?;
+        let linker = install_tool(workspace, "bpf-linker", BPF_LINKER, &[])?;
         Ok(Self { rust, linker })
     }
 
@@ -61,8 +61,7 @@ impl Toolchain {
     /// compiler, which keeps the paths of this machine out of what it builds.
     pub fn cargo(&self, workspace: &Workspace, flags: &[&str]) -> Result<Command> {
         let mut flags: Vec<OsString> = flags.iter().map(OsString::from).collect();
-        flags.push(remap(&workspace.root, "/pipewatch"));
-        flags.push(remap(&cargo_home()?, "/cargo"));
+        flags.extend(remap_sources(workspace)?);
         for source in &self.rust.sources {
             flags.push(remap(source, "/rust"));
         }
@@ -72,7 +71,7 @@ impl Toolchain {
             .current_dir(&workspace.root)
             .env("RUSTC", &self.rust.rustc)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
+            .env("CARGO_ENCODED_RUSTFLAGS", encode(&flags))
             .env("PATH", path_from(&self.linker)?)
             // bpf-linker takes the first LLVM it can load from here.
             .env("LD_LIBRARY_PATH", self.rust.llvm_folder(workspace)?);
@@ -235,29 +234,25 @@ fn install_by_rustup() -> Result<()> {
     ]))
 }
 
-/// Installs bpf-linker into the target folder, once, and returns its folder.
-fn install_linker(workspace: &Workspace) -> Result<PathBuf> {
-    let root = workspace
-        .target
-        .join("tools")
-        .join(format!("bpf-linker-{BPF_LINKER}"));
+/// Installs a program into the target folder, once, and returns its folder.
+pub fn install_tool(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+    options: &[&str],
+) -> Result<PathBuf> {
+    let folder = format!("{name}-{version}");
+    let root = workspace.target.join("tools").join(folder);
     let folder = root.join("bin");
-    if !folder.join("bpf-linker").is_file() {
-        eprintln!("ebpf: building bpf-linker {BPF_LINKER}, once (about a minute)");
-        exec::run(
-            workspace
-                .cargo()
-                .args([
-                    "install",
-                    "--quiet",
-                    "--locked",
-                    "--version",
-                    BPF_LINKER,
-                    "--root",
-                ])
-                .arg(&root)
-                .arg("bpf-linker"),
-        )?;
+    if !folder.join(name).is_file() {
+        eprintln!("xtask: building {name} {version}, once (about a minute)");
+        let mut install = workspace.cargo();
+        install
+            .args(["install", "--quiet", "--locked", "--version", version])
+            .args(options)
+            .arg("--root")
+            .args([root.as_os_str(), OsStr::new(name)]);
+        exec::run(&mut install)?;
     }
     Ok(folder)
 }
@@ -278,6 +273,19 @@ fn outside_rustup(program: &Path) -> Command {
     command
 }
 
+/// Keeps the places of this repository and of cargo's registry out of what is built.
+pub fn remap_sources(workspace: &Workspace) -> Result<[OsString; 2]> {
+    Ok([
+        remap(&workspace.root, "/pipewatch"),
+        remap(&cargo_home()?, "/cargo"),
+    ])
+}
+
+/// Flags for the compiler, as cargo takes them from the environment.
+pub fn encode(flags: &[OsString]) -> OsString {
+    flags.join(OsStr::new("\x1f"))
+}
+
 fn remap(path: &Path, alias: &str) -> OsString {
     let mut flag = OsString::from("--remap-path-prefix=");
     flag.push(path);
@@ -286,7 +294,8 @@ fn remap(path: &Path, alias: &str) -> OsString {
     flag
 }
 
-fn cargo_home() -> Result<PathBuf> {
+/// Where cargo keeps its registry.
+pub fn cargo_home() -> Result<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(env::home_dir()?.join(".cargo")))
@@ -294,7 +303,7 @@ fn cargo_home() -> Result<PathBuf> {
 }
 
 /// The PATH, with this folder first.
-fn path_from(folder: &Path) -> Result<OsString> {
+pub fn path_from(folder: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [folder.to_path_buf()]
         .into_iter()

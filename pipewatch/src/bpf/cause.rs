@@ -11,6 +11,8 @@ pub enum Cause {
     Privileges,
     /// This user was given some of what it takes, and not all.
     Incomplete,
+    /// The ids that programs tell are not those that are known here.
+    Namespace,
     /// The kernel has no type information, or it cannot be read.
     NoTypes,
     /// The kernel lacks a function that the programs call.
@@ -65,6 +67,7 @@ impl Cause {
         match self {
             Self::Privileges | Self::NoTypes | Self::TooOld | Self::Unexpected => None,
             Self::Incomplete => Some("not permitted: capabilities are missing"),
+            Self::Namespace => Some("not in a pid namespace: probes tell the host's process ids"),
             Self::Lockdown => {
                 Some("the kernel is locked down (confidentiality): probes may not read its memory")
             }
@@ -79,7 +82,10 @@ impl Cause {
     /// Whether this is how the host is meant to be, so that a user is helped by
     /// what works without probes; else they are told that something is wrong.
     pub fn is_meant(self) -> bool {
-        matches!(self, Self::Privileges | Self::TooOld | Self::Lockdown)
+        matches!(
+            self,
+            Self::Privileges | Self::Namespace | Self::TooOld | Self::Lockdown
+        )
     }
 }
 

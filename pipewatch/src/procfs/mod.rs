@@ -12,6 +12,7 @@ mod thread;
 mod wait_set;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _},
     path::PathBuf,
@@ -67,6 +68,14 @@ pub fn process_of(id: u32) -> io::Result<Option<Pid>> {
     };
     let field = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
     Ok(field.and_then(|value| value.trim().parse().ok()).map(Pid))
+}
+
+/// Whether process ids are here as the kernel has them: in the initial pid namespace,
+/// which has had this number since 3.8 (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// Where that cannot be read, they are taken to be.
+pub fn ids_are_the_kernels() -> bool {
+    let initial = OsStr::new("pid:[4026531836]");
+    fs::read_link("/proc/self/ns/pid").map_or(true, |namespace| namespace == initial)
 }
 
 /// All of a small file, with as few calls as can be: they are what it costs to

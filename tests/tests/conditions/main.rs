@@ -6,6 +6,7 @@ mod expect;
 
 mod halted;
 mod losses;
+mod make;
 mod memory;
 mod races;
 mod released;

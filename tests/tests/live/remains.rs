@@ -92,18 +92,6 @@ fn assert_nothing_is_left(before: &BTreeSet<Object>, what: &str) {
     }
 }
 
-/// Processes of a group that have not ended.
-fn group(leader: u32) -> Vec<String> {
-    let processes = fs::read_dir("/proc").expect("the processes").flatten();
-    let stats = processes.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
-    let of_group = stats.filter(|stat| {
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-        let mut fields = fields.split(' ');
-        fields.next() != Some("Z") && fields.nth(1) == Some(&leader.to_string())
-    });
-    of_group.collect()
-}
-
 #[test]
 fn killed_at_any_moment_of_its_start() {
     require_root();
@@ -124,7 +112,7 @@ fn killed_at_any_moment_of_its_start() {
         watcher.signal(Signal::SIGKILL);
         assert_eq!(watcher.finish(RUN).code, 137);
         unfinished += u32::from(watcher.objects().is_empty());
-        assert_eq!(group(watcher.pid()), [""; 0]);
+        assert_eq!(watcher.group(), [""; 0]);
     }
     assert_nothing_is_left(&objects, "one that was killed while it started");
     assert!(unfinished > KILLS / 2, "{unfinished} were killed in time");

@@ -1,6 +1,7 @@
 //! Compiling for an architecture that is not this machine's: Debian's Rust, with
 //! the standard library that Debian has for the other architecture.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,13 +24,12 @@ pub struct Cross {
 }
 
 impl Cross {
-    /// Compiles by `linker`; the library is kept below `folder`.
-    pub fn provide(
-        folder: &Path,
-        debian: &Debian,
-        arch: &Arch,
-        linker: &'static str,
-    ) -> Result<Self> {
+    /// What an architecture takes that has a linker of its own; the library is kept
+    /// below `folder`.
+    pub fn provide(folder: &Path, debian: &Debian, arch: &Arch) -> Result<Option<Self>> {
+        let Some(linker) = arch.linker else {
+            return Ok(None);
+        };
         let version = toolchain::debian_version()?;
         let home = folder.join(format!("rust-{version}"));
         if !home.is_dir() {
@@ -51,10 +51,10 @@ impl Cross {
             fs::rename(unpacked.keep(), &home)
                 .with_context(|| format!("cannot make {}", home.display()))?;
         }
-        Ok(Self {
+        Ok(Some(Self {
             sysroot: home.join("usr"),
             linker,
-        })
+        }))
     }
 
     /// Debian's cargo in the repository.
@@ -63,10 +63,9 @@ impl Cross {
     }
 
     /// What the compiler is told.
-    pub fn flags(&self) -> Vec<String> {
-        vec![
-            format!("--sysroot={}", self.sysroot.display()),
-            format!("-Clinker={}", self.linker),
-        ]
+    pub fn flags(&self) -> [OsString; 2] {
+        let mut sysroot = OsString::from("--sysroot=");
+        sysroot.push(&self.sysroot);
+        [sysroot, format!("-Clinker={}", self.linker).into()]
     }
 }

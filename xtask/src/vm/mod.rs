@@ -26,7 +26,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use self::arch::{Arch, NATIVE};
+pub use self::arch::{ARM64, Arch, NATIVE};
+pub use self::cross::Cross;
+use self::debian::Debian;
 use self::kernels::{Kernel, Name};
 use self::lab::Lab;
 use self::site::{Ground, Site};
@@ -95,7 +97,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let cache = cache_folder()?;
     let folder = workspace.target.join("vm");
     ebpf::ensure(workspace)?;
-    let native = programs::build(workspace, &folder.join("cargo"), &NATIVE, None)?;
+    let native = programs::build(workspace, &NATIVE, None)?;
     let tests = programs::tests(&native)?;
     if options.list {
         return list(options, &cache, &tests);
@@ -165,6 +167,17 @@ fn list(options: &Options, cache: &Path, tests: &[String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What it takes to compile for an architecture, fetched where it is missing.
+pub fn provide_cross(chore: &str, arch: &Arch) -> Result<Option<Cross>> {
+    let needs = arch
+        .needs
+        .iter()
+        .filter(|(program, _)| *program != arch.qemu);
+    packages::provide(chore, needs)?;
+    let cache = cache_folder()?.join(arch.debian);
+    Cross::provide(&cache, &Debian::new(cache.join("apt"), arch)?, arch)
 }
 
 /// Where what is fetched stays, whatever is built or cleaned.

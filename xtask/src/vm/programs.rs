@@ -1,6 +1,6 @@
 //! What is tested and what tests it, as programs that need no library.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::arch::Arch;
 use super::cross::Cross;
-use crate::exec;
 use crate::test::PACKAGE;
 use crate::workspace::Workspace;
+use crate::{exec, release};
 
 /// The test binary.
 const TESTS: &str = "live";
@@ -21,27 +21,11 @@ pub struct Programs {
     pub files: Vec<(&'static str, PathBuf)>,
 }
 
-/// Builds them into a folder of their own: what is linked in another way would
-/// replace what other commands have built.
-pub fn build(
-    workspace: &Workspace,
-    folder: &Path,
-    arch: &Arch,
-    cross: Option<&Cross>,
-) -> Result<Programs> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    flags.extend(cross.into_iter().flat_map(Cross::flags));
-    let cargo = |args: &[&str]| {
-        let mut cargo = cross.map_or_else(|| workspace.cargo(), |cross| cross.cargo(workspace));
-        cargo
-            .args(args)
-            .args(["--release", "--target", arch.target, "--target-dir"])
-            .arg(folder)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-        cargo
-    };
-    exec::run(&mut cargo(&["build", "--package", "pipewatch"]))?;
-    let mut tests = cargo(&["test", "--package", PACKAGE, "--test", TESTS]);
+/// Builds them.
+pub fn build(workspace: &Workspace, arch: &Arch, cross: Option<&Cross>) -> Result<Programs> {
+    let cargo = |args: &[&str]| release::cargo(workspace, arch, cross, args);
+    exec::run(&mut cargo(&["build", "--package", "pipewatch"])?)?;
+    let mut tests = cargo(&["test", "--package", PACKAGE, "--test", TESTS])?;
     tests.args(["--no-run", "--message-format=json-render-diagnostics"]);
     let built = exec::output(&mut tests)?;
     let live = built
@@ -50,7 +34,7 @@ pub fn build(
         .filter(|message| message["target"]["name"] == TESTS)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .with_context(|| format!("{} did not tell what it built", exec::name(&tests)))?;
-    let bin = folder.join(arch.target).join("release");
+    let bin = release::programs(workspace, arch);
     Ok(Programs {
         files: vec![
             ("pipewatch", bin.join("pipewatch")),

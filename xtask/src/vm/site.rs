@@ -63,11 +63,8 @@ impl Site {
             .collect::<Result<Vec<_>>>()?;
         let native = packages(&arch::NATIVE)?;
         let userland = userland::provide(&cache, update, &debian, arch, &native)?;
-        let cross = arch
-            .linker
-            .map(|linker| Cross::provide(&cache, &debian, arch, linker))
-            .transpose()?;
-        let programs = programs::build(workspace, &folder.join("cargo"), arch, cross.as_ref())?;
+        let cross = Cross::provide(&cache, &debian, arch)?;
+        let programs = programs::build(workspace, arch, cross.as_ref())?;
         let image = Image::build(workspace, &folder.join(arch.debian), userland, &programs)?;
         let first = kernels.first().context("no kernel was named")?;
         let accel = Accel::find(arch, &first.image)?;
