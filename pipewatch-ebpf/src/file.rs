@@ -11,7 +11,7 @@ use pipewatch_ebpf::{
 };
 
 use crate::{
-    kernel::{Beginning, Ptr, offset, probe, probe_at},
+    kernel::{Ptr, offset, probe, probe_at},
     task::fdt_of,
 };
 
@@ -63,47 +63,26 @@ pub fn file_at(files: u64, fd: u32) -> Option<u64> {
 /// one end of a pair of sockets; `cloexec` as [`cloexec`] tells.
 #[inline(always)]
 pub fn end_of(file: u64, fd: u32, cloexec: impl FnOnce() -> u16) -> Option<End> {
-    let (inode, mode) = {
-        // As many words as x86_64 and arm64 have needed so far, here and below.
-        let file = Beginning::<9>::of(file as Ptr);
-        (
-            file.get::<u64>(FILE_INODE) as Ptr,
-            file.get::<u32>(FILE_MODE),
-        )
-    };
-    let (kind, superblock, number) = {
-        let inode = Beginning::<9>::of(inode);
-        let kind = inode.get::<u16>(INODE_MODE) & S_IFMT;
-        (
-            kind,
-            inode.get::<u64>(INODE_SB) as Ptr,
-            inode.get(INODE_INO),
-        )
-    };
-    if !matches!(kind, S_IFIFO | S_IFSOCK) {
-        return None;
-    }
-    let (magic, dev) = {
-        let superblock = Beginning::<13>::of(superblock);
-        (superblock.get::<u64>(SB_MAGIC), superblock.get(SB_DEV))
-    };
-    let (pipe, head, flags) = if kind == S_IFIFO {
-        let pipe: u64 = probe(inode, INODE_PIPE);
-        let named = is_not_zero(magic ^ PIPEFS_MAGIC);
-        (pipe, probe(pipe as Ptr, PIPE_HEAD), named * END_FIFO)
-    } else if magic == SOCKFS_MAGIC {
-        paired(file)?
-    } else {
-        return None;
+    let inode: u64 = probe(file as Ptr, FILE_INODE);
+    let inode = inode as Ptr;
+    let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
+    let (pipe, head, flags) = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
+        S_IFIFO => {
+            let pipe: u64 = probe(inode, INODE_PIPE);
+            let named = is_not_zero(probe::<u64>(superblock, SB_MAGIC) ^ PIPEFS_MAGIC);
+            (pipe, probe(pipe as Ptr, PIPE_HEAD), named * END_FIFO)
+        }
+        S_IFSOCK if probe::<u64>(superblock, SB_MAGIC) == SOCKFS_MAGIC => paired(file)?,
+        _ => return None,
     };
     Some(End {
         file,
         pipe,
-        inode: number,
-        dev,
+        inode: probe(inode, INODE_INO),
+        dev: probe(superblock, SB_DEV),
         head,
         fd,
-        mode: mode as u16 & (MODE_READ | MODE_WRITE),
+        mode: probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
         flags: flags | cloexec(),
     })
 }

@@ -50,39 +50,6 @@ pub fn probe_at<T: FromBytes>(address: *const T) -> T {
     }
 }
 
-/// The beginning of a kernel object, of several words, read by one call: it is the
-/// calls that cost.
-pub struct Beginning<const WORDS: usize> {
-    object: Ptr,
-    bytes: MaybeUninit<[u64; WORDS]>,
-}
-
-impl<const WORDS: usize> Beginning<WORDS> {
-    /// Reads it; what is unreadable yields zeros.
-    #[inline(always)]
-    pub fn of(object: Ptr) -> Self {
-        let mut bytes = MaybeUninit::<[u64; WORDS]>::uninit();
-        // SAFETY: as in `probe_at`.
-        unsafe {
-            let into = bytes.as_mut_ptr().cast::<c_void>();
-            bpf_probe_read_kernel(into, size_of_val(&bytes) as u32, object.cast());
-        }
-        Self { object, bytes }
-    }
-
-    /// Member `field`, by a call of its own if it lies behind the beginning. The
-    /// verifier knows which, and does not look at the other way.
-    #[inline(always)]
-    pub fn get<T: FromBytes>(&self, field: usize) -> T {
-        if offset(field) + size_of::<T>() > size_of_val(&self.bytes) {
-            return probe(self.object, field);
-        }
-        // SAFETY: all bytes are initialized, as in `probe_at`, and the member lies
-        // within them, aligned as in the kernel.
-        unsafe { read_volatile(self.bytes.as_ptr().cast::<u8>().add(offset(field)).cast()) }
-    }
-}
-
 /// Reads member `field` by a plain load, where the kernel can tell the current
 /// task by type.
 ///
