@@ -20,6 +20,7 @@ pub mod input;
 pub mod interpreters;
 pub mod language;
 pub mod output;
+pub mod page_file;
 pub mod plan;
 pub mod private_file;
 pub mod privileges;

@@ -15,6 +15,7 @@ use rustix::{
 
 use crate::{
     finding::{Details, Report},
+    page_file::PageFile,
     private_file,
     problem::Problem,
     render::{self, Format, Style},
@@ -37,6 +38,7 @@ pub struct Output {
     format: Format,
     style: Style,
     closed: bool,
+    page: Option<PageFile>,
 }
 
 impl Output {
@@ -89,7 +91,18 @@ impl Output {
             format,
             style,
             closed: false,
+            page: None,
         }
+    }
+
+    /// Also keeps a page of all reports in a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn with_page(mut self, file: Option<&Path>) -> Result<Self, Problem> {
+        self.page = file.map(PageFile::create).transpose()?;
+        Ok(self)
     }
 
     /// Writes a report at once.
@@ -99,6 +112,9 @@ impl Output {
     /// The file cannot be written (the disk is full). A reader that went away
     /// is no error: see [`Output::is_closed`].
     pub fn write(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
+        if let Some(page) = &mut self.page {
+            page.take(report, details)?;
+        }
         if self.closed {
             return Ok(());
         }
@@ -117,6 +133,15 @@ impl Output {
             )),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Writes what was put off, of the page, if it is time for that.
+    ///
+    /// # Errors
+    ///
+    /// The page cannot be written.
+    pub fn settle(&mut self) -> Result<(), Problem> {
+        self.page.as_mut().map_or(Ok(()), PageFile::settle)
     }
 
     /// Nobody reads reports any more.

@@ -174,7 +174,7 @@ impl Reports {
             self.output
                 .write(&first.report, &host.with(&first.sights))?;
         }
-        Ok(())
+        self.output.settle()
     }
 
     /// Waits for what still has to, and writes all.

@@ -27,6 +27,7 @@ const LEAVES: &[&str] = &[
 ];
 const LOOP: &[&str] = &[
     "output",
+    "page_file",
     "choice",
     "source",
     "plan",

@@ -2,6 +2,7 @@
 //! the words only, never clocks, files or the environment.
 
 mod advice;
+mod html;
 mod ndjson;
 mod page;
 mod place;
@@ -9,6 +10,8 @@ mod text;
 mod word;
 
 use std::io;
+
+pub use html::Document;
 
 use crate::{
     event::Kind,

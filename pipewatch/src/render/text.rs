@@ -16,7 +16,7 @@ use super::{
 use crate::{
     event::{Actor, Kind},
     finding::{
-        Act, Certainty, Confidence, Created, Details, Finding, FreedBy, FreedHow, Hang, HeldFd,
+        Act, Certainty, Confidence, Created, Details, Finding, FreedHow, Hang, HeldFd,
         Holder, Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally,
         Verdict, Via, ViaKind, What,
     },
@@ -55,16 +55,25 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
 }
 
 fn started(page: &mut Page, started: &Started) {
+    page.headline(PLAIN, &format!("WATCHING {}", watched(started)));
+    page.row("backend", &backend(started));
+    page.rows("limits", started.limits.iter().cloned());
+    page.gap();
+}
+
+/// Who is watched, and for what.
+pub(super) fn watched(started: &Started) -> String {
     let watched = match started.watching.as_deref() {
         None => "every process of this host".to_owned(),
         Some([pid]) => format!("pid {pid} and its descendants"),
         Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
     };
     let threshold = duration(started.threshold);
-    page.headline(
-        PLAIN,
-        &format!("WATCHING {watched} for reads that hang for {threshold}"),
-    );
+    format!("{watched} for reads that hang for {threshold}")
+}
+
+/// How, and where.
+pub(super) fn backend(started: &Started) -> String {
     let Started {
         backend,
         version,
@@ -72,28 +81,17 @@ fn started(page: &mut Page, started: &Started) {
         arch,
         ..
     } = started;
-    page.row(
-        "backend",
-        &format!("{backend} (pipewatch {version}, Linux {kernel} {arch})"),
-    );
-    page.rows("limits", started.limits.iter().cloned());
-    page.gap();
+    format!("{backend} (pipewatch {version}, Linux {kernel} {arch})")
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
-    let (paint, doubt, fate) = match hang.confidence {
-        Confidence::Certain => (CERTAIN, "", "gets no end of file from"),
-        Confidence::Likely => (LIKELY, " (likely)", "seems to wait in vain in"),
+    let (paint, doubt) = match hang.confidence {
+        Confidence::Certain => (CERTAIN, ""),
+        Confidence::Likely => (LIKELY, " (likely)"),
     };
     page.headline(
         paint,
-        &format!(
-            "HANG #{}{doubt}: pid {} {fate} {}: {}",
-            hang.id,
-            hang.reader.actor.process.pid,
-            call(hang),
-            withheld_by(hang),
-        ),
+        &format!("HANG #{}{doubt}: {}", hang.id, headline(hang)),
     );
     reader(page, hang, details);
     page.row("pipe", &channel(hang, details));
@@ -112,6 +110,20 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.row("why", &hang.why);
     page.row("hint", &hint(hang, details));
     page.gap();
+}
+
+/// What hangs, and who keeps it from going on.
+pub(super) fn headline(hang: &Hang) -> String {
+    let fate = match hang.confidence {
+        Confidence::Certain => "gets no end of file from",
+        Confidence::Likely => "seems to wait in vain in",
+    };
+    format!(
+        "pid {} {fate} {}: {}",
+        hang.reader.actor.process.pid,
+        call(hang),
+        withheld_by(hang),
+    )
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -150,32 +162,48 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.gap();
 }
 
-fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
-    let outcome = match resolved.outcome {
+/// How a wait ended, and by whom.
+pub(super) fn resolution(resolved: &Resolved) -> String {
+    let freed = resolved.freed_by.map_or_else(String::new, |by| {
+        let act = match by.how {
+            FreedHow::Close => "closed its copy",
+            FreedHow::Exit => "ended",
+            FreedHow::Exec => "ran another program",
+        };
+        format!(", {} {act}", process(by.comm, by.pid))
+    });
+    format!(
+        "after {}: {}{freed}",
+        duration(resolved.blocked),
+        outcome(resolved)
+    )
+}
+
+fn outcome(resolved: &Resolved) -> &'static str {
+    match resolved.outcome {
         Outcome::Eof => "end of file",
         Outcome::Data => "somebody wrote",
         Outcome::Interrupted => "the call was interrupted",
         Outcome::ReaderGone => "the reader is gone",
-    };
+    }
+}
+
+fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
+    let outcome = outcome(resolved);
+    let all = format!("RESOLVED #{} {}", resolved.id, resolution(resolved));
     let head = format!(
         "RESOLVED #{} after {}",
         resolved.id,
         duration(resolved.blocked)
     );
-    let (freed, freed_briefly) = match resolved.freed_by {
-        None => (String::new(), String::new()),
-        Some(FreedBy { pid, comm, how }) => {
-            let (act, briefly) = match how {
-                FreedHow::Close => ("closed its copy", "closed it"),
-                FreedHow::Exit => ("ended", "ended"),
-                FreedHow::Exec => ("ran another program", "execed"),
-            };
-            (
-                format!(", {} {act}", process(comm, pid)),
-                format!(", pid {pid} {briefly}"),
-            )
-        }
-    };
+    let freed_briefly = resolved.freed_by.map_or_else(String::new, |by| {
+        let briefly = match by.how {
+            FreedHow::Close => "closed it",
+            FreedHow::Exit => "ended",
+            FreedHow::Exec => "execed",
+        };
+        format!(", pid {} {briefly}", by.pid)
+    });
     let after = match resolved.outcome {
         Outcome::Eof | Outcome::Data | Outcome::Interrupted => "no longer waits for",
         Outcome::ReaderGone => "was waiting for",
@@ -188,8 +216,8 @@ fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
     page.one_line(
         RESOLVED,
         &[
-            format!("{head}: {outcome}{freed}{reader}"),
-            format!("{head}: {outcome}{freed}"),
+            format!("{all}{reader}"),
+            all,
             format!("{head}: {outcome}{freed_briefly}"),
             format!("{head}: {outcome}"),
             head,
@@ -213,6 +241,11 @@ fn lost(page: &mut Page, lost: &Lost) {
 }
 
 fn stopped(page: &mut Page, stopped: &Stopped) {
+    page.headline(PLAIN, &format!("STOPPED {}", summary(stopped)));
+}
+
+/// Why a run ended, and what came of it.
+pub(super) fn summary(stopped: &Stopped) -> String {
     let reason = match stopped.reason {
         Reason::Signal => "by a signal",
         Reason::Duration => "at its time limit",
@@ -228,14 +261,11 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         ..
     } = *stopped;
     let open = hangs.saturating_sub(resolved);
-    page.headline(
-        PLAIN,
-        &format!(
-            "STOPPED {reason}: {}, {resolved} resolved, {open} open; {}, {lost_events} lost",
-            count(hangs, "hang", "hangs"),
-            count(events, "event", "events"),
-        ),
-    );
+    format!(
+        "{reason}: {}, {resolved} resolved, {open} open; {}, {lost_events} lost",
+        count(hangs, "hang", "hangs"),
+        count(events, "event", "events"),
+    )
 }
 
 fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -257,7 +287,7 @@ fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.rows("where", rows(stack));
 }
 
-fn stack(act: Act, details: &dyn Details) -> &[Frame] {
+pub(super) fn stack(act: Act, details: &dyn Details) -> &[Frame] {
     details.sights().of_act(act.time, act.actor.tid)
 }
 
@@ -273,7 +303,7 @@ fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
 }
 
 /// An argument so that one can see where it begins and ends.
-fn quoted(argument: String) -> String {
+pub(super) fn quoted(argument: String) -> String {
     if argument.is_empty() || argument.contains(char::is_whitespace) {
         format!("'{argument}'")
     } else {
@@ -281,7 +311,7 @@ fn quoted(argument: String) -> String {
     }
 }
 
-fn channel(hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn channel(hang: &Hang, details: &dyn Details) -> String {
     let channel = &hang.channel;
     let inode = channel.id.inode;
     let name = match (channel.kind, path(hang, details)) {
@@ -341,7 +371,7 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
     }
 }
 
-fn relation(holder: &Holder, reader: Pid) -> String {
+pub(super) fn relation(holder: &Holder, reader: Pid) -> String {
     let word = match holder.relation {
         Relation::Itself => return "the waiting process itself".to_owned(),
         Relation::Child => return format!("child of pid {reader}"),
@@ -358,7 +388,7 @@ fn relation(holder: &Holder, reader: Pid) -> String {
 }
 
 /// Descriptors in words, the write ends first: they are what matters.
-fn ends(fds: &[HeldFd]) -> String {
+pub(super) fn ends(fds: &[HeldFd]) -> String {
     let (writing, reading): (Vec<&HeldFd>, Vec<&HeldFd>) =
         fds.iter().partition(|held| held.mode.write);
     let words: Vec<String> = writing
@@ -377,7 +407,7 @@ fn ends(fds: &[HeldFd]) -> String {
 }
 
 /// How and when a holder came by its end, and in which code.
-fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
     let (way, by) = match via.kind {
         ViaKind::Fork => ("inherited by fork", "made by"),
         ViaKind::Exec => ("kept across exec", "by"),
@@ -412,7 +442,7 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
 
 /// Whether a holder did anything with its end, and what could have taken it
 /// away.
-fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
+pub(super) fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
     let cloexec = holder
         .fds
         .iter()
@@ -456,7 +486,7 @@ fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     }
 }
 
-fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
     let Step { act, what, fds } = step;
     let fds = if fds.is_empty() {
         "its ends".to_owned()
@@ -497,7 +527,7 @@ fn step_actor(step: &Step, hang: &Hang, details: &dyn Details) -> String {
 }
 
 /// Who keeps the wait from ending.
-fn withheld_by(hang: &Hang) -> String {
+pub(super) fn withheld_by(hang: &Hang) -> String {
     match hang.holders.as_slice() {
         [] => "no process that can be seen holds the write end".to_owned(),
         [holder] => {
@@ -522,16 +552,16 @@ fn withheld_by(hang: &Hang) -> String {
 }
 
 /// The call waited in, as strace would begin it.
-fn call(hang: &Hang) -> String {
+pub(super) fn call(hang: &Hang) -> String {
     format!("{}({})", hang.reader.call.word(), hang.reader.fd)
 }
 
-fn process(comm: Comm, pid: Pid) -> String {
+pub(super) fn process(comm: Comm, pid: Pid) -> String {
     format!("{comm} (pid {pid})")
 }
 
 /// A thread, by the name that its program gave it, if it did.
-fn thread(actor: Actor, details: &dyn Details) -> String {
+pub(super) fn thread(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
         return process(actor.comm, actor.process.pid);
     }
@@ -540,7 +570,7 @@ fn thread(actor: Actor, details: &dyn Details) -> String {
     format!("thread {} ({name})", actor.tid)
 }
 
-fn actor(actor: Actor, details: &dyn Details) -> String {
+pub(super) fn actor(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
         thread(actor, details)
     } else {
@@ -549,7 +579,7 @@ fn actor(actor: Actor, details: &dyn Details) -> String {
 }
 
 /// A list as a sentence has it, with the word for one or for many before it.
-fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
+pub(super) fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
     let mut words: Vec<String> = items.iter().take(ITEMS).map(ToString::to_string).collect();
     if items.len() > ITEMS {
         words.push(format!("{} more", items.len() - ITEMS));
@@ -567,11 +597,11 @@ fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
     }
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn clock_time(wall: u64) -> String {
+pub(super) fn clock_time(wall: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(wall)).to_string()
 }
 
@@ -584,7 +614,7 @@ fn relative_to_wait(time: Ktime, wait: Ktime) -> String {
 }
 
 /// A moment as its distance from the beginning of the wait.
-fn offset(time: Ktime, wait: Ktime) -> String {
+pub(super) fn offset(time: Ktime, wait: Ktime) -> String {
     match time.cmp(&wait) {
         std::cmp::Ordering::Less => format!("-{}", duration(wait.since(time))),
         std::cmp::Ordering::Equal => "0 s".to_owned(),
@@ -593,7 +623,7 @@ fn offset(time: Ktime, wait: Ktime) -> String {
 }
 
 /// A duration for people: two figures or so, never rounded up.
-fn duration(nanoseconds: u64) -> String {
+pub(super) fn duration(nanoseconds: u64) -> String {
     let micros = nanoseconds / 1_000;
     let millis = micros / 1_000;
     let seconds = millis / 1_000;
