@@ -1,5 +1,7 @@
 //! A hang on the page: its picture, and all that its reports say.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use maud::{Markup, html};
 
 use super::{HOLDERS, lanes::Lanes, picture, seen::Seen};
@@ -12,7 +14,7 @@ use crate::{
         Style,
         advice::hint,
         page::escape,
-        place::at,
+        place::{at, rows},
         text::{
             actor, channel, clock_time, count, duration, ends, happening, headline,
             offset, process, provenance, quoted, relation, render, resolution, stack, use_of_copy,
@@ -111,7 +113,7 @@ impl Case {
         let hang = &self.hang;
         let certain = match hang.confidence {
             Confidence::Certain => "certain: nobody who could mean to write is left",
-            Confidence::Likely => "likely: a forked child that will still answer looks the same",
+            Confidence::Likely => "likely: it may still be meant",
         };
         let exact = match hang.certainty {
             Certainty::Exact => "exact: its whole history was seen",
@@ -178,11 +180,16 @@ impl Case {
                 span.when { (offset(step.act.time, self.hang.reader.since)) }
                 a href={ "#" (anchor) } { (happening(step, &self.hang, &self.seen)) }
                 div.more {
-                    p { (clock_time(self.seen.wall(step.act.time))) ", by " (actor(step.act.actor, &self.seen)) (at(frames)) }
-                    (trace(frames, "its stack is not known"))
+                    p { (self.moment(step.act.time)) ", by " (actor(step.act.actor, &self.seen)) (at(frames)) }
+                    (trace(frames, "not known where in the program"))
                 }
             }
         }
+    }
+
+    fn moment(&self, time: Ktime) -> String {
+        let wall = UNIX_EPOCH + Duration::from_nanos(self.seen.wall(time));
+        humantime::format_rfc3339_micros(wall).to_string()
     }
 
     fn reader(&self) -> Markup {
@@ -194,13 +201,13 @@ impl Case {
                 (self.command(reader.actor.process))
                 dt { "Since" }
                 dd {
-                    (clock_time(self.seen.wall(reader.since)))
+                    (self.moment(reader.since))
                     ", " (duration(self.hang.time.since(reader.since))) " when it was reported"
                 }
                 dt { "Pipe" }
                 dd { (channel(&self.hang, &self.seen)) }
-                dt { "Stack" }
-                dd { (trace(stack(reader.act(), &self.seen), "not known")) }
+                dt { "Where" }
+                dd { (folded(stack(reader.act(), &self.seen), &format!("hang-{}-read", self.hang.id))) }
             }
         }
     }
@@ -220,8 +227,9 @@ impl Case {
     fn holder(&self, number: usize, holder: &Holder) -> Markup {
         let hang = &self.hang;
         let now = self.seen.sights().now(holder.process);
+        let id = format!("hang-{}-holder-{}", hang.id, number + 1);
         html! {
-            div.holder id={ "hang-" (hang.id) "-holder-" (number + 1) } {
+            div.holder id=(id) {
                 h4 {
                     (process(holder.comm, holder.process.pid)) ", "
                     (relation(holder, hang.reader.actor.process.pid)) ": " (ends(&holder.fds))
@@ -233,8 +241,9 @@ impl Case {
                     dt { "Use" }
                     dd { (use_of_copy(holder, hang.certainty)) }
                     dt { "Is now" }
-                    dd { (trace(now, "not known where")) }
+                    dd { (folded(now, &id)) }
                 }
+                div.more { (trace(now, "")) }
             }
         }
     }
@@ -280,6 +289,16 @@ impl Case {
 
 fn state_class(resolved: Option<&Resolved>) -> &'static str {
     if resolved.is_some() { "over" } else { "open" }
+}
+
+/// Where a stack is, in short, and a link to all of it.
+fn folded(frames: &[Frame], all: &str) -> Markup {
+    let rows = rows(frames);
+    html! {
+        @if rows.is_empty() { span.unknown { "not known where" } }
+        @for row in &rows { div { (row) } }
+        @if !frames.is_empty() { a href={ "#" (all) } { (count(frames.len() as u64, "frame", "frames")) } }
+    }
 }
 
 /// All frames of a stack, innermost first.

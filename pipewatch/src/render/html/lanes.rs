@@ -4,7 +4,7 @@
 
 use crate::{
     event::Mode,
-    finding::{FreedHow, Hang, Holder, Outcome, Resolved, Step, ViaKind, What},
+    finding::{FreedHow, Hang, Holder, Outcome, Reader, Resolved, Step, Verdict, What},
     ids::{Comm, Fd, Ktime, Pid, ProcKey, Tid},
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Lanes {
     pub times: Vec<Ktime>,
     /// The row of the thread that waits, and the column in which it begins to.
     pub reader: (At, usize),
+    /// The column in which the pipe was made, if that was seen.
+    pub made: Option<usize>,
     /// The row of the end that was closed last, if it was seen.
     pub freed: Option<At>,
 }
@@ -55,8 +57,8 @@ pub(super) struct Lanes {
 pub(super) struct Process {
     /// Which.
     pub pid: Pid,
-    /// Its name, as it was last.
-    pub comm: Comm,
+    /// Its name, as it was last: that of its main thread.
+    pub comm: Option<Comm>,
     /// The column in which it was forked, if that was seen.
     pub begin: Option<usize>,
     /// It ends at the last column.
@@ -67,6 +69,8 @@ pub(super) struct Process {
     pub waits: bool,
     /// Its number among the holders.
     pub holder: Option<usize>,
+    /// It is none: what is in flight has this lane.
+    pub nobody: bool,
     /// Its threads, as far as they did something.
     pub threads: Vec<Tid>,
     /// The ends it had, by descriptor.
@@ -158,16 +162,25 @@ impl Lanes {
             last: times.len() - 1,
             times,
             reader: (at(0, Row::Title), told),
+            made: None,
             freed: None,
         };
         for (column, (number, step)) in steps.into_iter().enumerate() {
             lanes.take(column, number, step, hang);
         }
         let actor = hang.reader.actor;
-        let process = lanes.process(actor.process.pid, actor.comm);
+        let process = lanes.process(actor.process.pid);
         lanes.reader.0 = lanes.thread(process, actor.tid);
         for (number, holder) in hang.holders.iter().take(HOLDERS).enumerate() {
-            lanes.hold(number, holder);
+            lanes.hold(number, holder, sole(hang, holder.process.pid));
+        }
+        if hang.verdict == Verdict::InFlight {
+            let process = lanes.process(Pid(0));
+            lanes.processes[process].nobody = true;
+            let line = lanes.begin(process, None, WRITE, told);
+            if let Some(line) = lanes.line_mut(line) {
+                line.seen_to_begin = false;
+            }
         }
         lanes.end(hang, resolved);
         lanes
@@ -175,7 +188,10 @@ impl Lanes {
 
     fn take(&mut self, column: usize, number: usize, step: &Step, hang: &Hang) {
         let actor = step.act.actor;
-        let process = self.process(actor.process.pid, actor.comm);
+        let process = self.process(actor.process.pid);
+        if actor.tid.0 == actor.process.pid.0 {
+            self.processes[process].comm = Some(actor.comm);
+        }
         let by = self.thread(process, actor.tid);
         let mut event = Event {
             step: number,
@@ -187,9 +203,10 @@ impl Lanes {
         match step.what {
             What::Pipe | What::Socketpair => {
                 self.processes[process].maker = true;
+                self.made = Some(column);
                 for (index, fd) in step.fds.iter().enumerate() {
                     let mode = match (step.what, index) {
-                        (What::Socketpair, _) => socket(actor.process, *fd, hang),
+                        (What::Socketpair, _) => socket(actor.process, *fd, &step.fds, hang),
                         (_, 0) => READ,
                         (_, _) => WRITE,
                     };
@@ -197,8 +214,7 @@ impl Lanes {
                 }
             }
             What::Fork { child } => {
-                let heir = hang.holders.iter().find(|it| it.process.pid == child);
-                self.fork(process, (child, heir), column, step, &mut event);
+                self.fork(process, (child, sole(hang, child)), column, step, &mut event);
             }
             What::Dup if step.fds.is_empty() => {
                 event.touched.push(self.begin(process, None, WRITE, column));
@@ -211,9 +227,10 @@ impl Lanes {
                 }
             }
             What::Exec => {
-                self.processes[process].comm = actor.comm;
+                self.processes[process].comm = Some(actor.comm);
+                let sole = sole(hang, actor.process.pid);
                 for fd in &step.fds {
-                    self.known(process, *fd, true);
+                    self.known(process, *fd, sole == Some(*fd));
                     event.touched.push(self.there(process, *fd, EITHER, column));
                 }
             }
@@ -241,24 +258,22 @@ impl Lanes {
     fn fork(
         &mut self,
         parent: usize,
-        (child, heir): (Pid, Option<&Holder>),
+        (child, sole): (Pid, Option<Fd>),
         column: usize,
         step: &Step,
         event: &mut Event,
     ) {
-        let comm = step.act.actor.comm;
-        let process = self.process(child, comm);
+        let process = self.process(child);
         self.processes[process].begin = Some(column);
+        self.processes[process].comm = Some(step.act.actor.comm);
         let copied: Vec<(Option<Fd>, Option<At>)> = if step.fds.is_empty() {
             let lines = self.processes[parent].ends_held.iter().enumerate();
             let open = lines.filter(|(_, line)| line.end == End::Open);
             open.map(|(index, line)| (line.fd, Some(at(parent, Row::End(index)))))
                 .collect()
         } else {
-            let held = heir.map_or(&[][..], |heir| &heir.fds);
-            let writes = |fd| held.iter().any(|held| held.fd == fd && held.mode.write);
             let fds = step.fds.iter();
-            fds.map(|&fd| (Some(fd), self.known(parent, fd, writes(fd))))
+            fds.map(|&fd| (Some(fd), self.known(parent, fd, sole == Some(fd))))
                 .collect()
         };
         for (fd, origin) in copied {
@@ -281,13 +296,13 @@ impl Lanes {
     }
 
     /// What a holder has when the hang is told.
-    fn hold(&mut self, number: usize, holder: &Holder) {
-        let process = self.process(holder.process.pid, holder.comm);
+    fn hold(&mut self, number: usize, holder: &Holder, sole: Option<Fd>) {
+        let process = self.process(holder.process.pid);
         self.processes[process].holder = Some(number);
-        self.processes[process].comm = holder.comm;
+        self.processes[process].comm = Some(holder.comm);
         let told = self.told;
         for held in &holder.fds {
-            self.known(process, held.fd, held.mode.write);
+            self.known(process, held.fd, sole == Some(held.fd));
             let there = self.there(process, held.fd, held.mode, told);
             if let Some(line) = self.line_mut(there) {
                 line.mode = held.mode;
@@ -316,7 +331,9 @@ impl Lanes {
                     continue;
                 }
                 let writes = line.mode.write;
-                let held = process.holder.is_some() || !writes && process.pid == reader;
+                let held = process.holder.is_some()
+                    || process.nobody
+                    || !writes && process.pid == reader;
                 line.last = if held { last } else { line.last };
                 if process.ends || frees.is_some() && writes {
                     (line.last, line.end) = (last, End::Closed);
@@ -332,17 +349,18 @@ impl Lanes {
         }
     }
 
-    fn process(&mut self, pid: Pid, comm: Comm) -> usize {
+    fn process(&mut self, pid: Pid) -> usize {
         let known = self.processes.iter().position(|it| it.pid == pid);
         known.unwrap_or_else(|| {
             self.processes.push(Process {
                 pid,
-                comm,
+                comm: None,
                 begin: None,
                 ends: false,
                 maker: false,
                 waits: false,
                 holder: None,
+                nobody: false,
                 threads: Vec::new(),
                 ends_held: Vec::new(),
             });
@@ -428,16 +446,23 @@ fn at(process: usize, row: Row) -> At {
     At { process, row }
 }
 
-/// Which end of the channel a socket is, to the process that made it: as a socket is
-/// both a read and a write end, that is known of the one that is read, and of those
-/// that a fork alone brought to a holder.
-fn socket(maker: ProcKey, fd: Fd, hang: &Hang) -> Mode {
-    if hang.reader.actor.process == maker && hang.reader.fd == fd {
-        return READ;
+/// The only write end of a holder: what the acts before tell of is how it came by that.
+fn sole(hang: &Hang, holder: Pid) -> Option<Fd> {
+    let holder = hang.holders.iter().find(|it| it.process.pid == holder)?;
+    let mut writing = holder.fds.iter().filter(|held| held.mode.write);
+    let only = writing.next()?.fd;
+    writing.next().is_none().then_some(only)
+}
+
+/// Which end of the channel a socket is, to the process that made it: of the two, the
+/// one that is not read is written to.
+fn socket(maker: ProcKey, fd: Fd, both: &[Fd], hang: &Hang) -> Mode {
+    let Reader { actor, fd: read, .. } = &hang.reader;
+    match actor.process == maker && both.contains(read) {
+        true if fd == *read => READ,
+        true => WRITE,
+        false => EITHER,
     }
-    let heirs = hang.holders.iter().filter(|it| it.via.kind == ViaKind::Fork);
-    let mut held = heirs.flat_map(|heir| &heir.fds);
-    held.find(|held| held.fd == fd).map_or(EITHER, |held| held.mode)
 }
 
 /// The steps that have to do with who has a lane, by number, and how many were left out.

@@ -19,7 +19,7 @@ use crate::{
 
 const STYLE: &str = include_str!("style.css");
 /// Nothing is loaded, run or sent, and no style applies but this one, whose hash it is.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-LBQkYt36tvFqw9HMSo/v37f4lqfLVqfsp2yBGxx3rpQ='; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-l3VzZOgNvbPfH+skta2L/LK6ojfAkUfCmBiL+Rub/j4='; base-uri 'none'; form-action 'none'";
 
 /// So many hangs are kept,
 const HANGS: usize = 200;
@@ -166,7 +166,8 @@ impl Document {
         let all = self.hangs.len() as u64 + self.left_out;
         let open = self.hangs.iter().filter(|entry| entry.open.is_some()).count();
         match (all, open) {
-            (0, _) => "nothing hung".to_owned(),
+            (0, _) if self.stopped.is_some() => "nothing hung".to_owned(),
+            (0, _) => "nothing hangs so far".to_owned(),
             (_, 0) => format!("{}, resolved", text::count(all, "hang", "hangs")),
             (_, _) => format!("{}, {open} still open", text::count(all, "hang", "hangs")),
         }
@@ -209,7 +210,6 @@ impl Document {
     fn nothing(&self) -> Markup {
         html! {
             section.nothing {
-                h2 { "Nothing hung" }
                 p {
                     @if self.stopped.is_some() { "No read on a pipe was kept from its end of file." }
                     @else { "No read on a pipe is kept from its end of file so far." }

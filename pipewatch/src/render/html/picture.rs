@@ -83,6 +83,7 @@ impl Picture<'_> {
                         @for (index, process) in processes.iter().enumerate() {
                             rect.band x="0" y=(self.top(index)) width="100%" height=(height_of(process)) {}
                         }
+                        (self.told())
                         @for (index, process) in processes.iter().enumerate() {
                             (self.threads(index, process))
                             @for (number, line) in process.ends_held.iter().enumerate() {
@@ -91,7 +92,6 @@ impl Picture<'_> {
                         }
                     }
                     @for event in &self.lanes.events { (self.event(event)) }
-                    (self.told())
                     @if self.resolved.is_some() { (self.end()) }
                     @for (index, process) in processes.iter().enumerate() {
                         @if let Some(number) = process.holder { (self.held(index, process, number)) }
@@ -112,7 +112,8 @@ impl Picture<'_> {
         html! {
             div.title {
                 span {
-                    b { (name(process.comm, process.pid)) }
+                    @if process.nobody { b { "in no process" } }
+                    @else { b { (self.process_name(process)) } }
                     @for (_, class, tag) in tags.iter().filter(|(is, ..)| *is) {
                         " " i.tag.(class) { (tag) }
                     }
@@ -128,6 +129,7 @@ impl Picture<'_> {
                 div.row { span {
                     @match line.fd {
                         Some(fd) => { "fd " (fd) }
+                        None if process.nobody => "in flight",
                         None => "a duplicate",
                     }
                     " · " (end_word(line))
@@ -135,6 +137,21 @@ impl Picture<'_> {
             }
             div.gap {}
         }
+    }
+
+    /// By its main thread, or else by its command line.
+    fn process_name(&self, process: &Process) -> String {
+        if let Some(comm) = process.comm {
+            return name(comm, process.pid);
+        }
+        let reader = self.hang.reader.actor.process;
+        let command = (reader.pid == process.pid).then(|| self.details.cmdline(reader));
+        let program = command.flatten().and_then(|words| words.into_iter().next());
+        let program = program.as_deref().and_then(|path| path.rsplit('/').next());
+        program.map_or_else(
+            || format!("pid {}", process.pid),
+            |program| format!("{program} (pid {})", process.pid),
+        )
     }
 
     /// As reports have it, which know the thread by what it did.
@@ -167,7 +184,8 @@ impl Picture<'_> {
         let y = self.y(place);
         let kind = kind(line);
         let process = &self.lanes.processes[place.process];
-        let begin = process.begin.map_or_else(|| "0%".to_owned(), |column| self.x(column));
+        let possible = process.begin.or(self.lanes.made);
+        let begin = possible.map_or_else(|| "0%".to_owned(), |column| self.x(column));
         let first = self.x(line.first);
         let last = match line.end {
             End::Open => "100%".to_owned(),
@@ -277,7 +295,7 @@ impl Picture<'_> {
         let is_last = column == self.lanes.last;
         let now = !is_last && self.resolved.is_none();
         html! {
-            g.moment aria-hidden="true" {
+            g.moment {
                 svg x=(self.x(column)) {
                     (head(&offset(self.lanes.times[column], self.hang.reader.since), "reported"))
                     line.drop x1="0" y1=(HEAD - 4) x2="0" y2="100%" {}
@@ -342,7 +360,7 @@ impl Picture<'_> {
             (None, End::Closed | End::Open) => "still held",
         };
         let y = self.y(at(index, Row::End(row)));
-        let told = format!("{} holds the write end", name(process.comm, process.pid));
+        let told = format!("{} holds the write end", self.process_name(process));
         let (begin, end) = (self.part(line.first), self.part(self.lanes.last));
         html! {
             a.event.holds href={ "#hang-" (self.hang.id) "-holder-" (number + 1) } aria-label=(told) {
