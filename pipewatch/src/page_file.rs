@@ -67,7 +67,9 @@ impl PageFile {
     ///
     /// The file cannot be written.
     pub fn settle(&mut self) -> Result<(), Problem> {
-        let is_due = self.written.is_none_or(|written| written.elapsed() >= PERIOD);
+        let is_due = self
+            .written
+            .is_none_or(|written| written.elapsed() >= PERIOD);
         if self.stale && self.again && is_due {
             self.write()?;
         }

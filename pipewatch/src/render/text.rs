@@ -16,9 +16,9 @@ use super::{
 use crate::{
     event::{Actor, Kind},
     finding::{
-        Act, Certainty, Confidence, Created, Details, Finding, FreedHow, Hang, HeldFd,
-        Holder, Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally,
-        Verdict, Via, ViaKind, What,
+        Act, Certainty, Confidence, Created, Details, Finding, FreedHow, Hang, HeldFd, Holder,
+        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
+        Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid},
     stack::Frame,

@@ -16,8 +16,8 @@ use crate::{
         page::escape,
         place::{at, rows},
         text::{
-            actor, channel, clock_time, count, duration, ends, happening, headline,
-            offset, process, provenance, quoted, relation, render, resolution, stack, use_of_copy,
+            actor, channel, clock_time, count, duration, ends, happening, headline, offset,
+            process, provenance, quoted, relation, render, resolution, stack, use_of_copy,
         },
         word::Word as _,
     },
@@ -62,6 +62,11 @@ impl Case {
         self.update = render(&report, &self.seen, &PLAIN);
         self.updates += 1;
         self.hang = hang.clone();
+    }
+
+    /// What it takes, but for what is in its section as well.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.hang.holders) + size_of_val(&*self.hang.timeline)
     }
 
     /// A row of the index.
@@ -148,16 +153,16 @@ impl Case {
 
     fn steps(&self, resolved: Option<&Resolved>) -> Markup {
         let hang = &self.hang;
-        let steps: Vec<(usize, &Step)> = hang.timeline.iter().enumerate().collect();
-        let (first, rest) = steps.split_at(steps.len().min(STEPS));
-        let (between, last) = rest.split_at(rest.len().saturating_sub(STEPS));
+        let (first, between, last) = listed(hang);
         html! {
             ol.steps {
-                @for (number, step) in first { (self.step(*number, step)) }
+                @for (number, step) in first.iter().enumerate() { (self.step(number, step)) }
                 @if !between.is_empty() {
                     li { span.when { "…" } span { (count(between.len() as u64, "more event", "more events")) } }
                 }
-                @for (number, step) in last { (self.step(*number, step)) }
+                @for (number, step) in last.iter().enumerate() {
+                    (self.step(first.len() + between.len() + number, step))
+                }
                 @match resolved {
                     Some(resolved) => li id={ "hang-" (hang.id) "-end" } {
                         span.when { (offset(resolved.time, hang.reader.since)) }
@@ -289,6 +294,13 @@ impl Case {
 
 fn state_class(resolved: Option<&Resolved>) -> &'static str {
     if resolved.is_some() { "over" } else { "open" }
+}
+
+/// The steps that are listed, at both ends of the timeline, and those between them.
+pub(super) fn listed(hang: &Hang) -> (&[Step], &[Step], &[Step]) {
+    let (first, rest) = hang.timeline.split_at(hang.timeline.len().min(STEPS));
+    let (between, last) = rest.split_at(rest.len().saturating_sub(STEPS));
+    (first, between, last)
 }
 
 /// Where a stack is, in short, and a link to all of it.

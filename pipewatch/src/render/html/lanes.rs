@@ -210,11 +210,19 @@ impl Lanes {
                         (_, 0) => READ,
                         (_, _) => WRITE,
                     };
-                    event.touched.push(self.begin(process, Some(*fd), mode, column));
+                    event
+                        .touched
+                        .push(self.begin(process, Some(*fd), mode, column));
                 }
             }
             What::Fork { child } => {
-                self.fork(process, (child, sole(hang, child)), column, step, &mut event);
+                self.fork(
+                    process,
+                    (child, sole(hang, child)),
+                    column,
+                    step,
+                    &mut event,
+                );
             }
             What::Dup if step.fds.is_empty() => {
                 event.touched.push(self.begin(process, None, WRITE, column));
@@ -222,7 +230,9 @@ impl Lanes {
             What::Dup => {
                 for fd in &step.fds {
                     if self.open(process, *fd).is_none() {
-                        event.touched.push(self.begin(process, Some(*fd), EITHER, column));
+                        event
+                            .touched
+                            .push(self.begin(process, Some(*fd), EITHER, column));
                     }
                 }
             }
@@ -331,9 +341,8 @@ impl Lanes {
                     continue;
                 }
                 let writes = line.mode.write;
-                let held = process.holder.is_some()
-                    || process.nobody
-                    || !writes && process.pid == reader;
+                let held =
+                    process.holder.is_some() || process.nobody || !writes && process.pid == reader;
                 line.last = if held { last } else { line.last };
                 if process.ends || frees.is_some() && writes {
                     (line.last, line.end) = (last, End::Closed);
@@ -457,7 +466,9 @@ fn sole(hang: &Hang, holder: Pid) -> Option<Fd> {
 /// Which end of the channel a socket is, to the process that made it: of the two, the
 /// one that is not read is written to.
 fn socket(maker: ProcKey, fd: Fd, both: &[Fd], hang: &Hang) -> Mode {
-    let Reader { actor, fd: read, .. } = &hang.reader;
+    let Reader {
+        actor, fd: read, ..
+    } = &hang.reader;
     match actor.process == maker && both.contains(read) {
         true if fd == *read => READ,
         true => WRITE,
@@ -481,12 +492,9 @@ fn shown(hang: &Hang) -> (Vec<(usize, &Step)>, usize) {
     }
     let concerns = |step: &Step| match step.what {
         What::Fork { child } => pids.contains(&child),
-        What::Pipe
-        | What::Socketpair
-        | What::Exec
-        | What::Dup
-        | What::Close
-        | What::Read(_) => pids.contains(&step.act.actor.process.pid),
+        What::Pipe | What::Socketpair | What::Exec | What::Dup | What::Close | What::Read(_) => {
+            pids.contains(&step.act.actor.process.pid)
+        }
     };
     let steps = hang.timeline.iter().enumerate();
     let mut steps: Vec<(usize, &Step)> = steps.filter(|(_, step)| concerns(step)).collect();

@@ -5,6 +5,8 @@ mod case;
 mod lanes;
 mod picture;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -57,8 +59,12 @@ impl Entry {
         }
     }
 
+    /// About what it takes; what is still open has all that it says once more.
     fn bytes(&self) -> usize {
-        self.row.len() + self.section.len()
+        let said = self.row.len() + self.section.len();
+        self.open
+            .as_ref()
+            .map_or(said, |case| 2 * said + case.bytes())
     }
 }
 
@@ -75,7 +81,8 @@ impl Document {
             }
             Report::Finding(Finding::Resolved(resolved)) => {
                 self.pass(resolved.time);
-                let Some(entry) = self.hangs.iter_mut().find(|entry| entry.id == resolved.id) else {
+                let Some(entry) = self.hangs.iter_mut().find(|entry| entry.id == resolved.id)
+                else {
                     return false;
                 };
                 entry.render(Some(resolved), self.now);
@@ -164,7 +171,11 @@ impl Document {
 
     fn title(&self) -> String {
         let all = self.hangs.len() as u64 + self.left_out;
-        let open = self.hangs.iter().filter(|entry| entry.open.is_some()).count();
+        let open = self
+            .hangs
+            .iter()
+            .filter(|entry| entry.open.is_some())
+            .count();
         match (all, open) {
             (0, _) if self.stopped.is_some() => "nothing hung".to_owned(),
             (0, _) => "nothing hangs so far".to_owned(),
@@ -243,6 +254,13 @@ impl Document {
 /// HTML in which nothing of other processes plays tricks: what does not show as itself
 /// is spelled out, whatever it came in with.
 fn shown(html: &str) -> String {
-    let lines: Vec<String> = html.split('\n').map(page::escape).collect();
-    lines.join("\n")
+    let mut shown = String::with_capacity(html.len());
+    for c in html.chars() {
+        if matches!(c, ' '..='~' | '\n') {
+            shown.push(c);
+        } else {
+            shown.push_str(&page::escape_char(c));
+        }
+    }
+    shown
 }

@@ -158,9 +158,8 @@ impl Picture<'_> {
     fn thread_name(&self, process: &Process, tid: u32) -> String {
         let acts = self.hang.timeline.iter().map(|step| step.act.actor);
         let mut actors = acts.chain([self.hang.reader.actor]);
-        let is_it = |actor: &crate::event::Actor| {
-            actor.tid.0 == tid && actor.process.pid == process.pid
-        };
+        let is_it =
+            |actor: &crate::event::Actor| actor.tid.0 == tid && actor.process.pid == process.pid;
         actors.find(is_it).map_or_else(
             || format!("thread {tid}"),
             |actor| thread(actor, self.details),
@@ -169,8 +168,14 @@ impl Picture<'_> {
 
     /// The life of a process, by its threads.
     fn threads(&self, index: usize, process: &Process) -> Markup {
-        let begin = process.begin.map_or_else(|| "0%".to_owned(), |column| self.x(column));
-        let end = if process.ends { self.x(self.lanes.last) } else { "100%".to_owned() };
+        let begin = process
+            .begin
+            .map_or_else(|| "0%".to_owned(), |column| self.x(column));
+        let end = if process.ends {
+            self.x(self.lanes.last)
+        } else {
+            "100%".to_owned()
+        };
         html! {
             @for number in 0..process.threads.len() {
                 @let y = self.y(at(index, Row::Thread(number)));
@@ -206,7 +211,11 @@ impl Picture<'_> {
     fn event(&self, event: &Event) -> Markup {
         let step = &self.hang.timeline[event.step];
         let lanes = self.lanes;
-        let column = lanes.events.iter().position(|it| it.step == event.step).unwrap_or_default();
+        let column = lanes
+            .events
+            .iter()
+            .position(|it| it.step == event.step)
+            .unwrap_or_default();
         let time = offset(step.act.time, self.hang.reader.since);
         let told = format!("{time}: {}", happening(step, self.hang, self.details));
         let by = self.y(event.by);
@@ -252,7 +261,9 @@ impl Picture<'_> {
             Row::Title | Row::Thread(_) => "either",
         };
         match event.what {
-            What::Close => html! { path.cross.(kind) d={ "M-6 " (y - 6) "l12 12m0 -12l-12 12" } {} },
+            What::Close => {
+                html! { path.cross.(kind) d={ "M-6 " (y - 6) "l12 12m0 -12l-12 12" } {} }
+            }
             // Points to where the copy begins.
             What::Fork { .. } if y > by => {
                 html! { path.arrow.(kind) d={ "M-7 " (y - 11) "h14l-7 12z" } {} }
@@ -311,7 +322,9 @@ impl Picture<'_> {
 
     /// How the wait ended, and by what: a link to what the report says of it.
     fn end(&self) -> Markup {
-        let Some(resolved) = self.resolved else { return html! {} };
+        let Some(resolved) = self.resolved else {
+            return html! {};
+        };
         let (verb, goes_on) = match resolved.outcome {
             Outcome::Eof => ("end of file", true),
             Outcome::Data => ("data", true),
@@ -347,11 +360,18 @@ impl Picture<'_> {
     fn held(&self, index: usize, process: &Process, number: usize) -> Markup {
         let lines = process.ends_held.iter().enumerate();
         let mut writing = lines.filter(|(_, line)| {
-            line.mode.write && line.last >= self.lanes.told && line.end != End::Unseen(self.lanes.told)
+            line.mode.write
+                && line.last >= self.lanes.told
+                && line.end != End::Unseen(self.lanes.told)
         });
-        let Some((row, line)) = writing.next() else { return html! {} };
+        let Some((row, line)) = writing.next() else {
+            return html! {};
+        };
         let frees = self.lanes.freed == Some(at(index, Row::End(row)));
-        let how = self.resolved.and_then(|resolved| resolved.freed_by).filter(|_| frees);
+        let how = self
+            .resolved
+            .and_then(|resolved| resolved.freed_by)
+            .filter(|_| frees);
         let text = match (how.map(|by| by.how), line.end) {
             (Some(FreedHow::Exit), _) => "held until it ended",
             (Some(FreedHow::Close), _) => "held until it closed it",

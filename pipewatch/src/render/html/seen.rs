@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::case::listed;
 use crate::{
     event::Actor,
     finding::{Act, Details, Hang},
@@ -42,7 +43,8 @@ impl Seen {
             }
             seen.add_now(process, details);
         }
-        let steps = hang.timeline.iter().map(|step| step.act);
+        let (first, _, last) = listed(hang);
+        let steps = first.iter().chain(last).map(|step| step.act);
         let vias = holders().filter_map(|holder| holder.via.act);
         let made = hang.channel.created.map(|created| created.act);
         for act in steps.chain(vias).chain(made).chain([reader.act()]) {
