@@ -113,3 +113,92 @@ fn cannot_write(path: &Path, error: &io::Error) -> Problem {
         "name a new file, in a folder that exists and is writable, with space left",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read as _, os::fd::AsRawFd as _, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::{
+        finding::{Lost, Started},
+        ids::{Fd, Ktime, ProcKey},
+        language::Language,
+        stack::Sights,
+    };
+
+    struct Nothing(Sights);
+
+    impl Details for Nothing {
+        fn cmdline(&self, _: ProcKey) -> Option<Vec<String>> {
+            None
+        }
+        fn language(&self, _: ProcKey) -> Option<Language> {
+            None
+        }
+        fn sights(&self) -> &Sights {
+            &self.0
+        }
+        fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
+            None
+        }
+        fn wall(&self, time: Ktime) -> u64 {
+            time.0
+        }
+    }
+
+    /// A run that is started and loses something at once.
+    fn tell(page: &mut PageFile) {
+        let started = Report::Started(Started {
+            time: Ktime(0),
+            version: String::new(),
+            kernel: String::new(),
+            arch: String::new(),
+            backend: "kprobe".to_owned(),
+            watching: None,
+            threshold: 0,
+            limits: Vec::new(),
+        });
+        let lost = Report::Lost(Lost {
+            time: Ktime(1),
+            events: 77,
+            rescanned: true,
+        });
+        for report in [started, lost] {
+            page.take(&report, &Nothing(Sights::default()))
+                .expect("room");
+        }
+    }
+
+    #[test]
+    fn a_page_is_complete_at_any_time_and_the_last_word_is_in_it() {
+        let path = format!("pipewatch-page-{}.html", std::process::id());
+        let path = std::env::temp_dir().join(path);
+        let mut page = PageFile::create(&path).expect("a file");
+        // As if it had been longer before.
+        fs::write(&path, "x".repeat(1 << 20)).expect("room");
+        tell(&mut page);
+        let text = || fs::read_to_string(&path).expect("a page");
+        assert!(text().ends_with("</html>") && text().contains("kprobe"));
+        assert!(!text().contains("77 events"), "put off");
+        drop(page);
+        assert!(text().ends_with("</html>") && text().contains("77 events"));
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_file(&path).expect("a file");
+    }
+
+    #[test]
+    fn a_pipe_gets_the_page_once() {
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let mut page = PageFile::create(path.as_ref()).expect("the pipe");
+        drop(writer);
+        tell(&mut page);
+        drop(page);
+        let mut text = String::new();
+        let read = File::from(reader).read_to_string(&mut text);
+        read.expect("a page");
+        assert_eq!(text.matches("<!DOCTYPE html>").count(), 1);
+        assert!(text.contains("77 events"));
+    }
+}

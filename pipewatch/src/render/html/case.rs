@@ -93,13 +93,13 @@ impl Case {
             section.hang id=(id) aria-labelledby={ (id) "-title" } {
                 h2 id={ (id) "-title" } { "Hang #" (hang.id) ": " (headline(hang)) }
                 (self.badges(resolved))
-                figure {
-                    (picture::draw(&lanes, hang, resolved, &self.seen))
-                    figcaption { (self.caption(&lanes)) }
-                }
                 div.columns {
                     div { h3 { "Why" } p { (hang.why) } }
                     div { h3 { "What to do" } p { (hint(hang, &self.seen)) } }
+                }
+                figure {
+                    (picture::draw(&lanes, hang, resolved, &self.seen))
+                    figcaption { (self.caption(&lanes)) }
                 }
                 h3 { "What happened" }
                 (self.steps(resolved))

@@ -8,8 +8,6 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::case::Case;
@@ -21,7 +19,7 @@ use crate::{
 
 const STYLE: &str = include_str!("style.css");
 /// Nothing is loaded, run or sent, and no style applies but this one, whose hash it is.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-l3VzZOgNvbPfH+skta2L/LK6ojfAkUfCmBiL+Rub/j4='; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-5xufzIkziyciDjemt4cMI1yCbjPz90WTQbTi3a/vEzE='; base-uri 'none'; form-action 'none'";
 
 /// So many hangs are kept,
 const HANGS: usize = 200;
@@ -34,7 +32,7 @@ const HOLDERS: usize = 32;
 #[derive(Default)]
 pub struct Document {
     started: Option<(Started, u64)>,
-    hangs: VecDeque<Entry>,
+    hangs: Vec<Entry>,
     /// Hangs that were dropped to make room for later ones.
     left_out: u64,
     lost: u64,
@@ -123,12 +121,14 @@ impl Document {
                 section: String::new(),
             };
             entry.render(None, now);
-            self.hangs.push_back(entry);
+            self.hangs.push(entry);
         }
         while self.hangs.len() > HANGS
             || (self.hangs.len() > 1 && self.hangs.iter().map(Entry::bytes).sum::<usize>() > BYTES)
         {
-            self.hangs.pop_front();
+            // What is over goes first.
+            let over = self.hangs.iter().position(|entry| entry.open.is_none());
+            self.hangs.remove(over.unwrap_or(0));
             self.left_out += 1;
         }
         true
@@ -242,8 +242,8 @@ impl Document {
                 }
                 @if self.left_out > 0 {
                     p.left-out {
-                        (text::count(self.left_out, "earlier hang is", "earlier hangs are"))
-                        " left out: this page keeps the last ones."
+                        (text::count(self.left_out, "hang is", "hangs are"))
+                        " left out: this page keeps what is open, and the last ones."
                     }
                 }
             }

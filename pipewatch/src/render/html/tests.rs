@@ -374,13 +374,15 @@ fn updates_and_losses_are_told() {
 }
 
 #[test]
-fn the_last_hangs_are_kept() {
-    let hangs = (1..=250).flat_map(|id| [hung(race(id, "updater")), resolved(id)]);
-    let page = page(hangs);
+fn what_is_open_and_the_last_hangs_are_kept() {
+    let open = [hung(race(1, "updater"))];
+    let over = (2..=251).flat_map(|id| [hung(race(id, "updater")), resolved(id)]);
+    let page = page(open.into_iter().chain(over));
     assert_eq!(page.matches("<section class=\"hang\"").count(), HANGS);
-    assert!(page.contains("50 earlier hangs are left out"));
-    assert!(page.contains("id=\"hang-250\"") && !page.contains("id=\"hang-50\""));
-    assert!(page.contains("250 hangs, resolved"));
+    assert!(page.contains("51 hangs are left out"));
+    let has = |id: WaitId| page.contains(&format!("id=\"hang-{id}\""));
+    assert!(has(1) && has(251) && !has(2) && !has(52) && has(53));
+    assert!(page.contains("251 hangs, 1 still open"));
 }
 
 #[test]
