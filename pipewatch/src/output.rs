@@ -112,9 +112,14 @@ impl Output {
     /// The file cannot be written (the disk is full). A reader that went away
     /// is no error: see [`Output::is_closed`].
     pub fn write(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
-        if let Some(page) = &mut self.page {
-            page.take(report, details)?;
+        self.tell(report, details)?;
+        match &mut self.page {
+            Some(page) => page.take(report, details),
+            None => Ok(()),
         }
+    }
+
+    fn tell(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
         if self.closed {
             return Ok(());
         }
