@@ -21,7 +21,7 @@ const GAP: u32 = 10;
 /// Where in a row its line is.
 const MIDDLE: u32 = 21;
 /// The least width of a column.
-const COLUMN: u32 = 58;
+const COLUMN: u32 = 52;
 
 /// Widths before the first column, up to each next one, and after the last, in
 /// twentieths of a column.
