@@ -58,7 +58,10 @@ impl PageFile {
     /// The file cannot be written.
     pub fn take(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
         self.stale |= self.document.take(report, details);
-        self.settle()
+        match report {
+            Report::Stopped(_) => self.finish(),
+            Report::Started(_) | Report::Finding(_) | Report::Lost(_) => self.settle(),
+        }
     }
 
     /// Writes what has not been written, if it is time for that.
@@ -77,11 +80,7 @@ impl PageFile {
     }
 
     /// Writes all that there is.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn finish(&mut self) -> Result<(), Problem> {
+    fn finish(&mut self) -> Result<(), Problem> {
         if self.stale { self.write() } else { Ok(()) }
     }
 

@@ -1,5 +1,5 @@
-//! The two views of a report: text for people, NDJSON for programs. They see
-//! the words only, never clocks, files or the environment.
+//! The views of a report: text for people, NDJSON for programs, and a page of HTML for a
+//! ticket. They see the words only, never clocks, files or the environment.
 
 mod advice;
 mod html;

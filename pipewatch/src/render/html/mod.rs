@@ -19,7 +19,7 @@ use crate::{
 
 const STYLE: &str = include_str!("style.css");
 /// Nothing is loaded, run or sent, and no style applies but this one, whose hash it is.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-5xufzIkziyciDjemt4cMI1yCbjPz90WTQbTi3a/vEzE='; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-imWupfOHBLv8Zb36jGENDCL2tykeGQNhTvWHjxycOOQ='; base-uri 'none'; form-action 'none'";
 
 /// So many hangs are kept,
 const HANGS: usize = 200;
