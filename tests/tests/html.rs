@@ -18,12 +18,18 @@ struct Page {
 
 impl Page {
     fn of(shape: &str) -> Self {
+        Self::of_changed(shape, str::to_owned)
+    }
+
+    /// Of a run that was recorded otherwise.
+    fn of_changed(shape: &str, change: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let packed = format!("traces/{shape}.trace.gz");
         let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join(packed);
         let unpacked = Command::new("gzip").arg("-dc").arg(packed).output();
         let trace = folder.path().join("trace");
-        std::fs::write(&trace, unpacked.expect("gzip").stdout).expect("room for a trace");
+        let text = String::from_utf8(unpacked.expect("gzip").stdout).expect("a trace");
+        std::fs::write(&trace, change(&text)).expect("room for a trace");
         let page = Self { folder };
         let [trace, html] = [trace, page.path()].map(|path| path.display().to_string());
         let output = Program::run(pipewatch(&["replay", &trace, "--html", &html]));
@@ -88,6 +94,31 @@ fn it_needs_no_network_and_no_script_and_nothing_complains() {
     }
     let title = browser.value("document.title");
     assert_eq!(title, "pipewatch: nothing hung");
+}
+
+#[test]
+fn names_of_others_are_text_to_a_browser() {
+    let mut browser = Browser::start();
+    for name in [
+        r#""><img src=x>"#,
+        "<script>a()</",
+        "--></style><b>",
+        "' onload='a()",
+    ] {
+        let escaped = name.replace('"', r#"\""#);
+        let page = Page::of_changed("fork-race", |trace| trace.replace("python3", &escaped));
+        browser.open(&page.path());
+        let odd = "document.querySelectorAll('script, img, section b:not(.labels *, li b), [onload]').length";
+        assert_eq!(browser.value(odd), 0, "{name}");
+        assert_eq!(browser.requests().len(), 1, "{name}");
+        assert_eq!(browser.complaints(), [&Value::Null; 0], "{name}");
+        let heading = browser.value("document.querySelector('h2').textContent");
+        let heading = heading.as_str().expect("a text");
+        assert!(
+            heading.contains(&format!(": {name} (pid 21005) holds")),
+            "{heading}"
+        );
+    }
 }
 
 #[test]

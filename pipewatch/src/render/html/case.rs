@@ -1,10 +1,18 @@
 //! A hang on the page: its picture, and all that its reports say.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use maud::{Markup, html};
 
-use super::{HOLDERS, lanes::Lanes, picture, seen::Seen};
+use super::{
+    HOLDERS,
+    lanes::{self, Lanes},
+    picture,
+    seen::Seen,
+};
 use crate::{
     finding::{
         Certainty, Confidence, Details, Finding, Hang, Holder, Report, Resolved, Step, Verdict,
@@ -153,15 +161,19 @@ impl Case {
 
     fn steps(&self, resolved: Option<&Resolved>) -> Markup {
         let hang = &self.hang;
-        let (first, between, last) = listed(hang);
+        // Before each, how many are left out there.
+        let mut next = 0;
+        let steps = listed(hang).into_iter().map(|number| {
+            let gap = number - std::mem::replace(&mut next, number + 1);
+            (gap, number, &hang.timeline[number])
+        });
         html! {
             ol.steps {
-                @for (number, step) in first.iter().enumerate() { (self.step(number, step)) }
-                @if !between.is_empty() {
-                    li { span.when { "…" } span { (count(between.len() as u64, "more event", "more events")) } }
-                }
-                @for (number, step) in last.iter().enumerate() {
-                    (self.step(first.len() + between.len() + number, step))
+                @for (gap, number, step) in steps {
+                    @if gap > 0 {
+                        li { span.when { "…" } span { (count(gap as u64, "more event", "more events")) } }
+                    }
+                    (self.step(number, step))
                 }
                 @match resolved {
                     Some(resolved) => li id={ "hang-" (hang.id) "-end" } {
@@ -296,11 +308,13 @@ fn state_class(resolved: Option<&Resolved>) -> &'static str {
     if resolved.is_some() { "over" } else { "open" }
 }
 
-/// The steps that are listed, at both ends of the timeline, and those between them.
-pub(super) fn listed(hang: &Hang) -> (&[Step], &[Step], &[Step]) {
-    let (first, rest) = hang.timeline.split_at(hang.timeline.len().min(STEPS));
-    let (between, last) = rest.split_at(rest.len().saturating_sub(STEPS));
-    (first, between, last)
+/// The steps that are listed: those at both ends of the timeline, and in the picture.
+pub(super) fn listed(hang: &Hang) -> BTreeSet<usize> {
+    let all = hang.timeline.len();
+    let ends = (0..all.min(STEPS)).chain(all.saturating_sub(STEPS)..all);
+    let (drawn, _) = lanes::shown(hang);
+    ends.chain(drawn.into_iter().map(|(number, _)| number))
+        .collect()
 }
 
 /// Where a stack is, in short, and a link to all of it.

@@ -132,8 +132,6 @@ pub(super) enum Row {
 pub(super) struct Event {
     /// Its number in the timeline of the hang.
     pub step: usize,
-    /// What it was.
-    pub what: What,
     /// The thread that did it.
     pub by: At,
     /// What was made, closed or kept by it.
@@ -175,7 +173,7 @@ impl Lanes {
             lanes.hold(number, holder, sole(hang, holder.process.pid));
         }
         if hang.verdict == Verdict::InFlight {
-            let process = lanes.process(Pid(0));
+            let process = lanes.add(Pid(0));
             lanes.processes[process].nobody = true;
             let line = lanes.begin(process, None, WRITE, told);
             if let Some(line) = lanes.line_mut(line) {
@@ -195,7 +193,6 @@ impl Lanes {
         let by = self.thread(process, actor.tid);
         let mut event = Event {
             step: number,
-            what: step.what,
             by,
             touched: Vec::new(),
             copied: Vec::new(),
@@ -210,19 +207,13 @@ impl Lanes {
                         (_, 0) => READ,
                         (_, _) => WRITE,
                     };
-                    event
-                        .touched
-                        .push(self.begin(process, Some(*fd), mode, column));
+                    let end = self.begin(process, Some(*fd), mode, column);
+                    event.touched.push(end);
                 }
             }
             What::Fork { child } => {
-                self.fork(
-                    process,
-                    (child, sole(hang, child)),
-                    column,
-                    step,
-                    &mut event,
-                );
+                let heir = (child, sole(hang, child));
+                self.fork(process, heir, column, step, &mut event);
             }
             What::Dup if step.fds.is_empty() => {
                 event.touched.push(self.begin(process, None, WRITE, column));
@@ -230,9 +221,8 @@ impl Lanes {
             What::Dup => {
                 for fd in &step.fds {
                     if self.open(process, *fd).is_none() {
-                        event
-                            .touched
-                            .push(self.begin(process, Some(*fd), EITHER, column));
+                        let end = self.begin(process, Some(*fd), EITHER, column);
+                        event.touched.push(end);
                     }
                 }
             }
@@ -360,21 +350,23 @@ impl Lanes {
 
     fn process(&mut self, pid: Pid) -> usize {
         let known = self.processes.iter().position(|it| it.pid == pid);
-        known.unwrap_or_else(|| {
-            self.processes.push(Process {
-                pid,
-                comm: None,
-                begin: None,
-                ends: false,
-                maker: false,
-                waits: false,
-                holder: None,
-                nobody: false,
-                threads: Vec::new(),
-                ends_held: Vec::new(),
-            });
-            self.processes.len() - 1
-        })
+        known.unwrap_or_else(|| self.add(pid))
+    }
+
+    fn add(&mut self, pid: Pid) -> usize {
+        self.processes.push(Process {
+            pid,
+            comm: None,
+            begin: None,
+            ends: false,
+            maker: false,
+            waits: false,
+            holder: None,
+            nobody: false,
+            threads: Vec::new(),
+            ends_held: Vec::new(),
+        });
+        self.processes.len() - 1
     }
 
     fn thread(&mut self, process: usize, tid: Tid) -> At {
@@ -477,7 +469,7 @@ fn socket(maker: ProcKey, fd: Fd, both: &[Fd], hang: &Hang) -> Mode {
 }
 
 /// The steps that have to do with who has a lane, by number, and how many were left out.
-fn shown(hang: &Hang) -> (Vec<(usize, &Step)>, usize) {
+pub(super) fn shown(hang: &Hang) -> (Vec<(usize, &Step)>, usize) {
     let holders = hang.holders.iter().take(HOLDERS);
     let mut pids: Vec<Pid> = holders.map(|holder| holder.process.pid).collect();
     pids.push(hang.reader.actor.process.pid);

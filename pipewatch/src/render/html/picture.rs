@@ -6,9 +6,10 @@ use maud::{Markup, html};
 
 use super::lanes::{At, End, Event, Lanes, Line, Process, Row};
 use crate::{
+    event::Actor,
     finding::{Details, FreedHow, Hang, Outcome, Resolved, Verdict, What},
     render::{
-        text::{call, count, duration, happening, offset, process as name, thread},
+        text::{call, count, duration, happening, offset, process as name, resolution, thread},
         word::Word as _,
     },
 };
@@ -91,8 +92,10 @@ impl Picture<'_> {
                             }
                         }
                     }
-                    @for event in &self.lanes.events { (self.event(event)) }
-                    @if self.resolved.is_some() { (self.end()) }
+                    @for (column, event) in self.lanes.events.iter().enumerate() {
+                        (self.event(column, event))
+                    }
+                    @if let Some(resolved) = self.resolved { (self.end(resolved)) }
                     @for (index, process) in processes.iter().enumerate() {
                         @if let Some(number) = process.holder { (self.held(index, process, number)) }
                     }
@@ -158,8 +161,7 @@ impl Picture<'_> {
     fn thread_name(&self, process: &Process, tid: u32) -> String {
         let acts = self.hang.timeline.iter().map(|step| step.act.actor);
         let mut actors = acts.chain([self.hang.reader.actor]);
-        let is_it =
-            |actor: &crate::event::Actor| actor.tid.0 == tid && actor.process.pid == process.pid;
+        let is_it = |actor: &Actor| actor.tid.0 == tid && actor.process.pid == process.pid;
         actors.find(is_it).map_or_else(
             || format!("thread {tid}"),
             |actor| thread(actor, self.details),
@@ -208,20 +210,14 @@ impl Picture<'_> {
     }
 
     /// Something that a thread did, and to what: a link to its details.
-    fn event(&self, event: &Event) -> Markup {
+    fn event(&self, column: usize, event: &Event) -> Markup {
         let step = &self.hang.timeline[event.step];
-        let lanes = self.lanes;
-        let column = lanes
-            .events
-            .iter()
-            .position(|it| it.step == event.step)
-            .unwrap_or_default();
         let time = offset(step.act.time, self.hang.reader.since);
         let told = format!("{time}: {}", happening(step, self.hang, self.details));
         let by = self.y(event.by);
         let ys = || event.touched.iter().map(|place| self.y(*place));
         let (top, bottom) = (ys().fold(by, u32::min), ys().fold(by, u32::max));
-        let (verb, class) = match event.what {
+        let (verb, class) = match step.what {
             What::Pipe => ("pipe", "made"),
             What::Socketpair => ("sockets", "made"),
             What::Fork { .. } => ("fork", "fork"),
@@ -230,7 +226,7 @@ impl Picture<'_> {
             What::Close => ("close", "close"),
             What::Read(call) => (call.word(), "read"),
         };
-        let waits = matches!(event.what, What::Read(_));
+        let waits = matches!(step.what, What::Read(_));
         html! {
             a.event.(class) href={ "#" (anchor(self.hang, event.step)) } aria-label=(told) {
                 title { (told) }
@@ -243,8 +239,8 @@ impl Picture<'_> {
                     @for place in &event.copied {
                         circle.copied cx="0" cy=(self.y(*place)) r="5" {}
                     }
-                    @for place in &event.touched { (self.touched(event, *place, by)) }
-                    @match event.what {
+                    @for place in &event.touched { (self.touched(step.what, *place, by)) }
+                    @match step.what {
                         What::Exec => rect.dot x="-6" y=(by - 6) width="12" height="12" {},
                         _ => circle.dot cx="0" cy=(by) r="6" {},
                     }
@@ -254,13 +250,13 @@ impl Picture<'_> {
     }
 
     /// What an event did to a row.
-    fn touched(&self, event: &Event, place: At, by: u32) -> Markup {
+    fn touched(&self, what: What, place: At, by: u32) -> Markup {
         let y = self.y(place);
         let kind = match place.row {
             Row::End(number) => kind(&self.lanes.processes[place.process].ends_held[number]),
             Row::Title | Row::Thread(_) => "either",
         };
-        match event.what {
+        match what {
             What::Close => {
                 html! { path.cross.(kind) d={ "M-6 " (y - 6) "l12 12m0 -12l-12 12" } {} }
             }
@@ -306,7 +302,7 @@ impl Picture<'_> {
         let is_last = column == self.lanes.last;
         let now = !is_last && self.resolved.is_none();
         html! {
-            g.moment {
+            g {
                 svg x=(self.x(column)) {
                     (head(&offset(self.lanes.times[column], self.hang.reader.since), "reported"))
                     line.drop x1="0" y1=(HEAD - 4) x2="0" y2="100%" {}
@@ -321,10 +317,7 @@ impl Picture<'_> {
     }
 
     /// How the wait ended, and by what: a link to what the report says of it.
-    fn end(&self) -> Markup {
-        let Some(resolved) = self.resolved else {
-            return html! {};
-        };
+    fn end(&self, resolved: &Resolved) -> Markup {
         let (verb, goes_on) = match resolved.outcome {
             Outcome::Eof => ("end of file", true),
             Outcome::Data => ("data", true),
@@ -332,7 +325,7 @@ impl Picture<'_> {
             Outcome::ReaderGone => ("reader gone", false),
         };
         let time = offset(resolved.time, self.hang.reader.since);
-        let told = crate::render::text::resolution(resolved);
+        let told = resolution(resolved);
         let (place, _) = self.lanes.reader;
         let reader = self.y(place);
         let freed = self.lanes.freed.map(|place| self.y(place));
@@ -373,11 +366,11 @@ impl Picture<'_> {
             .and_then(|resolved| resolved.freed_by)
             .filter(|_| frees);
         let text = match (how.map(|by| by.how), line.end) {
-            (Some(FreedHow::Exit), _) => "held until it ended",
+            (Some(FreedHow::Exit), _) | (None, End::Closed) => "held until it ended",
             (Some(FreedHow::Close), _) => "held until it closed it",
             (Some(FreedHow::Exec), _) => "held until its exec",
             (None, End::Unseen(_)) => "held",
-            (None, End::Closed | End::Open) => "still held",
+            (None, End::Open) => "still held",
         };
         let y = self.y(at(index, Row::End(row)));
         let told = format!("{} holds the write end", self.process_name(process));

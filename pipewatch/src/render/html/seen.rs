@@ -43,8 +43,9 @@ impl Seen {
             }
             seen.add_now(process, details);
         }
-        let (first, _, last) = listed(hang);
-        let steps = first.iter().chain(last).map(|step| step.act);
+        let steps = listed(hang)
+            .into_iter()
+            .map(|number| hang.timeline[number].act);
         let vias = holders().filter_map(|holder| holder.via.act);
         let made = hang.channel.created.map(|created| created.act);
         for act in steps.chain(vias).chain(made).chain([reader.act()]) {
@@ -62,7 +63,9 @@ impl Seen {
         let Act { time, actor, .. } = act;
         let Actor { process, tid, .. } = actor;
         let frames = details.sights().of_act(time, tid).to_vec();
-        self.sights.add(Sight::Act { time, tid, frames });
+        if !frames.is_empty() {
+            self.sights.add(Sight::Act { time, tid, frames });
+        }
         if let Some(name) = details.sights().thread(process, tid) {
             let name = name.to_owned();
             self.sights.add(Sight::Thread { process, tid, name });

@@ -286,12 +286,16 @@ fn links_lead_to_what_is_there_once() {
         .push(holder(21, "other", &[(5, true)], at(-4, actor(7, 9, "x"))));
     let reports = [hung(race(1, "updater")), hung(many), resolved(2), stopped()];
     let page = page(reports);
-    let names = values(&page, " id=\"");
+    assert_links(&page);
+    assert!(page.contains("\"#hang-1-read\"") && page.contains("\"#hang-2-holder-2\""));
+}
+
+/// Each link leads to something, and what is there has a name of its own.
+fn assert_links(page: &str) {
+    let names = values(page, " id=\"");
     let unique: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(names.len(), unique.len(), "{names:?}");
-    let links = values(&page, " href=\"");
-    assert!(links.contains(&"#hang-1-read") && links.contains(&"#hang-2-holder-2"));
-    for link in links {
+    for link in values(page, " href=\"") {
         let name = link.strip_prefix('#').expect("a link within the page");
         assert!(unique.contains(name), "{link} leads nowhere");
     }
@@ -389,13 +393,17 @@ fn what_is_open_and_the_last_hangs_are_kept() {
 fn hangs_with_much_to_tell_take_limited_room() {
     let mut crowd = race(0, "updater");
     let forker = actor(7, 9, "updater");
+    // The forks of those that have a lane are in the middle.
     for pid in 21..400 {
         let forked = at(-4, forker);
         crowd
             .holders
             .push(holder(pid, "idle", &[(4, true)], forked));
         let fork = step(forked, What::Fork { child: Pid(pid) }, &[4]);
-        crowd.timeline.insert(2, fork);
+        let end = crowd.timeline.len() - 2;
+        crowd
+            .timeline
+            .insert(if pid % 2 == 0 { 2 } else { end }, fork);
     }
     let hangs = (1..=250).map(|id| {
         hung(Hang {
@@ -406,6 +414,7 @@ fn hangs_with_much_to_tell_take_limited_room() {
     let document = document(hangs, &"word ".repeat(200));
     let page = document.page();
     assert!(page.len() < BYTES + (1 << 20), "{} bytes", page.len());
+    assert_links(&page);
     let kept = document.hangs.len();
     assert!((10..50).contains(&kept), "{kept}");
     assert!(page.contains("more processes hold the write end"));
