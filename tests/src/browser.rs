@@ -10,8 +10,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-/// The descriptors that `--remote-debugging-pipe` uses are its standard ones.
-const SHELL: &str = r#"exec chromium "$@" 3<&0 4>&1 </dev/null >&2"#;
+/// The descriptors that `--remote-debugging-pipe` uses are its standard ones. A browser
+/// that hangs ends at last.
+const SHELL: &str = r#"exec timeout 300 chromium "$@" 3<&0 4>&1 </dev/null >&2"#;
 
 /// A browser with one page.
 pub struct Browser {

@@ -3,11 +3,22 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pipewatch_tests::{NOBODY, Program, Watcher, pipewatch, require_root, scenario};
+use pipewatch_tests::{NOBODY, Program, Watcher, pipewatch, require_root, scenario, shell};
 
 use crate::expect::{self, RUN, THRESHOLD};
+
+/// Waits until the page has this on it: it is written once a second.
+fn wait_for(path: &Path, words: &str) {
+    let patience = Instant::now() + RUN;
+    while !fs::read_to_string(path).expect("a page").contains(words) {
+        assert!(Instant::now() < patience, "no {words} within {RUN:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 fn assert_page(path: &Path, words: &[&str]) {
     let page = fs::read_to_string(path).expect("a page");
@@ -26,13 +37,18 @@ fn it_is_there_while_the_run_goes_on_and_complete_at_its_end() {
     chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("chown");
     let page = folder.path().join("page.html");
     let path = page.to_str().expect("a path in UTF-8");
+    // The run goes on as long as this one.
+    let mut other = Program::ready(shell("exit 5"));
     let mut target = Program::ready(scenario(&["fork-race"]));
-    let watcher = Watcher::of(&target, &["--html", path]);
+    let pid = other.pid().to_string();
+    let watcher = Watcher::of(&target, &["-p", &pid, "--html", path]);
     target.go();
     let hang = expect::hang(&watcher, &target, THRESHOLD);
+    wait_for(&page, "HANG #1");
     expect::resolved(&watcher, &target, &hang);
-    // What was reported before is on it.
-    assert_page(&page, &["HANG #1", "still watching"]);
+    wait_for(&page, "RESOLVED #1");
+    assert_page(&page, &["still watching"]);
+    other.go();
     assert_eq!(watcher.finish(RUN).code, 0);
     assert_page(&page, &["HANG #1", "RESOLVED #1", "as all watched ended"]);
 }

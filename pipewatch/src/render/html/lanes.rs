@@ -339,7 +339,10 @@ impl Lanes {
                     if frees.is_some() && writes {
                         self.freed.get_or_insert(at(index, Row::End(number)));
                     }
-                } else if held && writes && outcome == Some(Outcome::Eof) {
+                } else if held
+                    && writes
+                    && outcome.is_some_and(|it| it == Outcome::Eof || process.nobody)
+                {
                     (line.last, line.end) = (told, End::Unseen(last));
                 } else if !held {
                     line.end = End::Unseen(if writes { told } else { last });
