@@ -527,7 +527,7 @@ fn step_actor(step: &Step, hang: &Hang, details: &dyn Details) -> String {
 }
 
 /// Who keeps the wait from ending.
-pub(super) fn withheld_by(hang: &Hang) -> String {
+fn withheld_by(hang: &Hang) -> String {
     match hang.holders.as_slice() {
         [] => "no process that can be seen holds the write end".to_owned(),
         [holder] => {
@@ -579,7 +579,7 @@ pub(super) fn actor(actor: Actor, details: &dyn Details) -> String {
 }
 
 /// A list as a sentence has it, with the word for one or for many before it.
-pub(super) fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
+fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
     let mut words: Vec<String> = items.iter().take(ITEMS).map(ToString::to_string).collect();
     if items.len() > ITEMS {
         words.push(format!("{} more", items.len() - ITEMS));

@@ -42,7 +42,7 @@ const PLAIN: Style = Style {
 
 /// A hang, as it was told last.
 pub(super) struct Case {
-    pub(super) hang: Hang,
+    hang: Hang,
     seen: Seen,
     /// The text of its reports: the first, and the last of the updates.
     told: String,
