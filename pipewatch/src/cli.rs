@@ -15,7 +15,7 @@ use crate::{finding::Confidence, metrics, problem::Problem, render, source};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo|doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -51,6 +51,9 @@ pub enum Command {
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
         format: FormatArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        html: HtmlArg,
     },
     /// Make a holder close its leaked write end, without ending it; exit status 1 if the read goes
     /// on waiting
@@ -82,6 +85,9 @@ pub enum Command {
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
         format: FormatArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        html: HtmlArg,
     },
     /// Tell what works here, what is missing, and what that costs
     Doctor(FormatArg),
@@ -96,6 +102,14 @@ pub struct FormatArg {
     /// Text for a person, or one JSON object per line
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+/// `--html`, for what tells of hangs.
+#[derive(Clone, Debug, Args)]
+pub struct HtmlArg {
+    /// Also write a page with a picture of each hang, for a ticket; needs no network
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `--backend`, for what looks at the host.
@@ -126,6 +140,9 @@ pub struct Watch {
     /// Write reports there, not to standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented where it is defined")]
+    pub html: HtmlArg,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented where it is defined")]
     pub backend: BackendArg,
@@ -366,6 +383,9 @@ mod tests {
             "-a --metrics [::]:9750",
             "snapshot --backend procfs",
             "release 1 4 --yes --force",
+            "-a --html page.html",
+            "snapshot --html page.html",
+            "replay trace --html page.html",
         ] {
             assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
         }

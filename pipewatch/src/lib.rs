@@ -26,6 +26,7 @@ pub mod language;
 pub mod metrics;
 pub mod names;
 pub mod output;
+pub mod page_file;
 pub mod plan;
 pub mod private_file;
 pub mod privileges;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipewatch::{
-    cli::{self, Backend, Cli, Command, Format, Parsed, Stacks},
+    cli::{self, Backend, Cli, Command, Format, HtmlArg, Parsed, Stacks},
     demo, doctor,
     driver::{self, Ended},
     exporter::Exporter,
@@ -96,8 +96,12 @@ fn run(cli: Cli) -> Result<u8> {
             verbose,
             backend,
             format,
+            html,
             ..
-        }) => run_snapshot(&pids, verbose, backend.backend, format.format),
+        }) => {
+            let output = output(None, format.format, &html)?;
+            run_snapshot(&pids, verbose, backend.backend, output)
+        }
         Some(Command::Release {
             pid,
             fd,
@@ -116,14 +120,20 @@ fn run(cli: Cli) -> Result<u8> {
             })?;
             Ok(u8::from(!went_on))
         }
-        Some(Command::Replay { file, format }) => run_replay(&file, format.format),
+        Some(Command::Replay { file, format, html }) => run_replay(&file, format.format, &html),
         None => {
             let plan = plan(&cli.watch)?;
-            let exporter = cli.watch.metrics.map(Exporter::at).transpose()?;
-            let output = Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
-            watch(plan, output.with_exporter(exporter))
+            let watch = &cli.watch;
+            let exporter = watch.metrics.map(Exporter::at).transpose()?;
+            let output = output(watch.output.as_deref(), watch.format.format, &watch.html)?;
+            self::watch(plan, output.with_exporter(exporter))
         }
     }
+}
+
+/// Where reports go.
+fn output(file: Option<&Path>, format: Format, html: &HtmlArg) -> Result<Output, Problem> {
+    Output::new(file, format.into())?.with_page(html.html.as_deref())
 }
 
 fn run_doctor(format: Format) -> Result<u8> {
@@ -140,7 +150,7 @@ fn run_doctor(format: Format) -> Result<u8> {
     }
 }
 
-fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -> Result<u8> {
+fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, output: Output) -> Result<u8> {
     let target = if pids.is_empty() {
         Target::All
     } else {
@@ -152,10 +162,10 @@ fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -
         backend: backend.into(),
         ..Plan::default()
     };
-    Ok(driver::look_once(&plan, Output::new(None, format.into())?)?)
+    Ok(driver::look_once(&plan, output)?)
 }
 
-fn run_replay(file: &Path, format: Format) -> Result<u8> {
+fn run_replay(file: &Path, format: Format, html: &HtmlArg) -> Result<u8> {
     // With capabilities it would show who may not read it what is in a file.
     if !geteuid().is_root() {
         privileges::keep_nothing().context("cannot give up capabilities")?;
@@ -168,7 +178,7 @@ fn run_replay(file: &Path, format: Format) -> Result<u8> {
             file.display()
         ));
     }
-    let mut output = Output::new(None, format.into())?;
+    let mut output = output(None, format, html)?;
     replay::replay(&mut trace, &notes, &mut output)?;
     Ok(0)
 }

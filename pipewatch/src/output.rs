@@ -17,6 +17,7 @@ use crate::{
     exporter::Exporter,
     finding::{Details, Report},
     journal::Journal,
+    page_file::PageFile,
     private_file,
     problem::Problem,
     render::{self, Format, Style},
@@ -42,6 +43,7 @@ pub struct Output {
     exporter: Option<Exporter>,
     /// Takes reports before `to` does.
     journal: Option<Journal>,
+    page: Option<PageFile>,
 }
 
 impl Output {
@@ -103,6 +105,7 @@ impl Output {
             closed: false,
             exporter: None,
             journal: None,
+            page: None,
         }
     }
 
@@ -119,6 +122,16 @@ impl Output {
         }
     }
 
+    /// Also keeps a page of all reports in a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn with_page(mut self, file: Option<&Path>) -> Result<Self, Problem> {
+        self.page = file.map(PageFile::create).transpose()?;
+        Ok(self)
+    }
+
     /// Writes a report at once.
     ///
     /// # Errors
@@ -129,6 +142,14 @@ impl Output {
         if let Some(exporter) = &mut self.exporter {
             exporter.note(report);
         }
+        self.tell(report, details)?;
+        match &mut self.page {
+            Some(page) => page.take(report, details),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
         // What it does not take comes to it as text, as all did without.
         if let Some(journal) = &self.journal
             && let Ok(entry) = render::entry(report, details)
@@ -154,6 +175,15 @@ impl Output {
             )),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Writes what was put off, of the page, if it is time for that.
+    ///
+    /// # Errors
+    ///
+    /// The page cannot be written.
+    pub fn settle(&mut self) -> Result<(), Problem> {
+        self.page.as_mut().map_or(Ok(()), PageFile::settle)
     }
 
     /// Nobody reads reports any more.

@@ -153,7 +153,7 @@ impl Reports {
             };
             self.output.write(&first.report, &noted)?;
         }
-        Ok(())
+        self.output.settle()
     }
 
     /// Waits for what still has to, and writes all.

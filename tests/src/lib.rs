@@ -2,6 +2,7 @@
 //! real pipewatch watch them, and compares what pipewatch says with what the
 //! programs say.
 
+mod browser;
 mod pace;
 mod program;
 mod record;
@@ -10,6 +11,7 @@ mod target;
 mod user;
 mod watcher;
 
+pub use browser::Browser;
 pub use pace::{allowed, paced};
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};

@@ -1,6 +1,7 @@
 //! The command line: what it says of itself, and what it says to bad input.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -50,6 +51,10 @@ fn bad_input_is_told_with_a_hint() {
             "/no/such/directory/trace",
             &["-p", me, "--record", "/no/such/directory/trace"],
         ),
+        (
+            "/no/such/directory/page",
+            &["-p", me, "--html", "/no/such/directory/page"],
+        ),
     ];
     for (about, args) in expectations {
         let output = run(args);
@@ -86,6 +91,22 @@ fn a_trace_that_is_damaged_is_told_by_its_line() {
     fs::write(&trace, TRACE.to_owned() + &"x".repeat(100 << 20) + "\n{}\n").expect("room");
     let path = trace.path().to_str().expect("a path in UTF-8");
     run(&["replay", path]).assert_complaint(2, "line 2");
+}
+
+#[test]
+fn a_page_is_not_written_where_a_link_leads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
+    let [trace, precious, link] =
+        ["trace", "precious", "link"].map(|name| folder.path().join(name));
+    fs::write(&trace, TRACE).expect("room");
+    fs::write(&precious, "precious").expect("room");
+    symlink(&precious, &link).expect("a link");
+    let [trace, link] = [trace, link].map(|path| path.display().to_string());
+    let output = run(&["replay", &trace, "--html", &link]);
+    assert_eq!(output.code, 2, "{output:#?}");
+    assert!(output.stderr.contains("symbolic link"), "{output:#?}");
+    assert_eq!(fs::read(&precious).expect("a file"), b"precious");
 }
 
 #[test]

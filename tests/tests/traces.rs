@@ -16,7 +16,10 @@ fn complaint(shape: &Shape) -> Option<String> {
     let trace = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&trace, unpacked.expect("gzip").stdout).expect("room for a trace");
     let path = trace.path().to_str().expect("a path in UTF-8");
-    let replay = Program::start(pipewatch(&["replay", path, "--format", "json"]));
+    let page = tempfile::NamedTempFile::new().expect("a file");
+    let html = page.path().to_str().expect("a path in UTF-8");
+    let args = ["replay", path, "--format", "json", "--html", html];
+    let replay = Program::start(pipewatch(&args));
     let output = replay.finish(Duration::from_secs(60));
     if output.code != 0 || !output.stderr.is_empty() {
         return Some(format!("{}: {output:?}", shape.name));
@@ -24,6 +27,13 @@ fn complaint(shape: &Shape) -> Option<String> {
     let records = replay.objects();
     let of = |kind| records.iter().filter(move |record| record["type"] == kind);
     let hangs: Vec<&Value> = of("hang").collect();
+    let drawn = std::fs::read_to_string(&page).expect("a page in UTF-8");
+    if drawn.matches("<figure>").count() != hangs.len() || !drawn.ends_with("</html>") {
+        return Some(format!(
+            "{}: no picture of each hang in {drawn}",
+            shape.name
+        ));
+    }
     let resolved: Vec<Value> = of("resolved").cloned().collect();
     let got = Saying::of(&hangs, &resolved);
     let expected = shape

@@ -32,6 +32,7 @@ const LEAVES: &[&str] = &[
 ];
 const LOOP: &[&str] = &[
     "output",
+    "page_file",
     "exporter",
     "choice",
     "source",

@@ -1,8 +1,10 @@
-//! The views of a report: text for people, NDJSON for programs, and entries of the
-//! journal, which have both. They see the words only, never clocks, files or the environment.
+//! The views of a report: text for people, NDJSON for programs, entries of the journal,
+//! which have both, and a page of HTML for a ticket. They see the words only, never clocks,
+//! files or the environment.
 
 mod advice;
 mod entry;
+mod html;
 mod ndjson;
 mod page;
 mod place;
@@ -12,6 +14,8 @@ mod word;
 
 pub use self::word::Word;
 use std::io;
+
+pub use html::Document;
 
 use crate::{
     event::Kind,

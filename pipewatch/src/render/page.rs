@@ -218,7 +218,7 @@ pub(super) fn escape(text: &str) -> String {
     text.chars().map(escape_char).collect()
 }
 
-fn escape_char(c: char) -> String {
+pub(super) fn escape_char(c: char) -> String {
     match u8::try_from(c) {
         Ok(b'\\' | b'\'' | b'"') => c.to_string(),
         Ok(byte) if byte.is_ascii() => byte.escape_ascii().to_string(),

@@ -17,9 +17,9 @@ use crate::{
     cgroup,
     event::{Actor, Kind},
     finding::{
-        Act, Certainty, Confidence, Created, Details, Finding, FreedBy, FreedHow, Hang, HeldFd,
-        Holder, Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally,
-        Verdict, Via, ViaKind, What,
+        Act, Certainty, Confidence, Created, Details, Finding, FreedHow, Hang, HeldFd, Holder,
+        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
+        Via, ViaKind, What,
     },
     ids::{Comm, Fd, Ktime, Pid, ProcKey},
     stack::Frame,
@@ -56,16 +56,25 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
 }
 
 fn started(page: &mut Page, started: &Started) {
+    page.headline(PLAIN, &format!("WATCHING {}", watched(started)));
+    page.row("backend", &backend(started));
+    page.rows("limits", started.limits.iter().cloned());
+    page.gap();
+}
+
+/// Who is watched, and for what.
+pub(super) fn watched(started: &Started) -> String {
     let watched = match started.watching.as_deref() {
         None => "every process of this host".to_owned(),
         Some([pid]) => format!("pid {pid} and its descendants"),
         Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
     };
     let threshold = duration(started.threshold);
-    page.headline(
-        PLAIN,
-        &format!("WATCHING {watched} for reads that hang for {threshold}"),
-    );
+    format!("{watched} for reads that hang for {threshold}")
+}
+
+/// How, and where.
+pub(super) fn backend(started: &Started) -> String {
     let Started {
         backend,
         version,
@@ -73,28 +82,17 @@ fn started(page: &mut Page, started: &Started) {
         arch,
         ..
     } = started;
-    page.row(
-        "backend",
-        &format!("{backend} (pipewatch {version}, Linux {kernel} {arch})"),
-    );
-    page.rows("limits", started.limits.iter().cloned());
-    page.gap();
+    format!("{backend} (pipewatch {version}, Linux {kernel} {arch})")
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
-    let (paint, doubt, fate) = match hang.confidence {
-        Confidence::Certain => (CERTAIN, "", "gets no end of file from"),
-        Confidence::Likely => (LIKELY, " (likely)", "seems to wait in vain in"),
+    let (paint, doubt) = match hang.confidence {
+        Confidence::Certain => (CERTAIN, ""),
+        Confidence::Likely => (LIKELY, " (likely)"),
     };
     page.headline(
         paint,
-        &format!(
-            "HANG #{}{doubt}: pid {} {fate} {}: {}",
-            hang.id,
-            hang.reader.actor.process.pid,
-            call(hang),
-            withheld_by(hang),
-        ),
+        &format!("HANG #{}{doubt}: {}", hang.id, headline(hang)),
     );
     reader(page, hang, details);
     page.row("pipe", &channel(hang, details));
@@ -113,6 +111,20 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.row("why", &hang.why);
     page.row("hint", &hint(hang, details));
     page.gap();
+}
+
+/// What hangs, and who keeps it from going on.
+pub(super) fn headline(hang: &Hang) -> String {
+    let fate = match hang.confidence {
+        Confidence::Certain => "gets no end of file from",
+        Confidence::Likely => "seems to wait in vain in",
+    };
+    format!(
+        "pid {} {fate} {}: {}",
+        hang.reader.actor.process.pid,
+        call(hang),
+        withheld_by(hang),
+    )
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -151,33 +163,49 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.gap();
 }
 
-fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
-    let outcome = match resolved.outcome {
+/// How a wait ended, and by whom.
+pub(super) fn resolution(resolved: &Resolved) -> String {
+    let freed = resolved.freed_by.map_or_else(String::new, |by| {
+        let act = match by.how {
+            FreedHow::Close => "closed its copy",
+            FreedHow::Exit => "ended",
+            FreedHow::Exec => "ran another program",
+        };
+        format!(", {} {act}", process(by.comm, by.pid))
+    });
+    format!(
+        "after {}: {}{freed}",
+        duration(resolved.blocked),
+        outcome(resolved)
+    )
+}
+
+fn outcome(resolved: &Resolved) -> &'static str {
+    match resolved.outcome {
         Outcome::Eof => "end of file",
         Outcome::Data if resolved.alarmed => "somebody wrote after all",
         Outcome::Data => "somebody wrote",
         Outcome::Interrupted => "the call was interrupted",
         Outcome::ReaderGone => "the reader has ended",
-    };
+    }
+}
+
+fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
+    let outcome = outcome(resolved);
+    let all = format!("RESOLVED #{} {}", resolved.id, resolution(resolved));
     let head = format!(
         "RESOLVED #{} after {}",
         resolved.id,
         duration(resolved.blocked)
     );
-    let (freed, freed_briefly) = match resolved.freed_by {
-        None => (String::new(), String::new()),
-        Some(FreedBy { pid, comm, how }) => {
-            let (act, briefly) = match how {
-                FreedHow::Close => ("closed its copy", "closed it"),
-                FreedHow::Exit => ("ended", "ended"),
-                FreedHow::Exec => ("ran another program", "execed"),
-            };
-            (
-                format!(", {} {act}", process(comm, pid)),
-                format!(", pid {pid} {briefly}"),
-            )
-        }
-    };
+    let freed_briefly = resolved.freed_by.map_or_else(String::new, |by| {
+        let briefly = match by.how {
+            FreedHow::Close => "closed it",
+            FreedHow::Exit => "ended",
+            FreedHow::Exec => "execed",
+        };
+        format!(", pid {} {briefly}", by.pid)
+    });
     let after = match resolved.outcome {
         Outcome::Eof | Outcome::Data | Outcome::Interrupted => "no longer waits for",
         Outcome::ReaderGone => "was waiting for",
@@ -190,8 +218,8 @@ fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
     page.one_line(
         RESOLVED,
         &[
-            format!("{head}: {outcome}{freed}{reader}"),
-            format!("{head}: {outcome}{freed}"),
+            format!("{all}{reader}"),
+            all,
             format!("{head}: {outcome}{freed_briefly}"),
             format!("{head}: {outcome}"),
             head,
@@ -215,6 +243,11 @@ fn lost(page: &mut Page, lost: &Lost) {
 }
 
 fn stopped(page: &mut Page, stopped: &Stopped) {
+    page.headline(PLAIN, &format!("STOPPED {}", summary(stopped)));
+}
+
+/// Why a run ended, and what came of it.
+pub(super) fn summary(stopped: &Stopped) -> String {
     let reason = match stopped.reason {
         Reason::Signal => "by a signal",
         Reason::Duration => "at its time limit",
@@ -238,14 +271,11 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
         0 => String::new(),
         some => format!(" ({some} by an answer)"),
     };
-    page.headline(
-        PLAIN,
-        &format!(
-            "STOPPED {reason}: {}, {resolved} resolved{answered}, {open} open; {}, {lost_events} lost",
-            count(hangs, "hang", "hangs"),
-            count(events, "event", "events"),
-        ),
-    );
+    format!(
+        "{reason}: {}, {resolved} resolved{answered}, {open} open; {}, {lost_events} lost",
+        count(hangs, "hang", "hangs"),
+        count(events, "event", "events"),
+    )
 }
 
 fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -276,7 +306,7 @@ fn container(process: ProcKey, details: &dyn Details) -> Option<String> {
     Some(cgroup::container(&cgroup)?.chars().take(12).collect())
 }
 
-fn stack(act: Act, details: &dyn Details) -> &[Frame] {
+pub(super) fn stack(act: Act, details: &dyn Details) -> &[Frame] {
     details.sights().of_act(act.time, act.actor.tid)
 }
 
@@ -292,7 +322,7 @@ fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
 }
 
 /// An argument so that one can see where it begins and ends.
-fn quoted(argument: String) -> String {
+pub(super) fn quoted(argument: String) -> String {
     if argument.is_empty() || argument.contains(char::is_whitespace) {
         format!("'{argument}'")
     } else {
@@ -300,7 +330,7 @@ fn quoted(argument: String) -> String {
     }
 }
 
-fn channel(hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn channel(hang: &Hang, details: &dyn Details) -> String {
     let channel = &hang.channel;
     let inode = channel.id.inode;
     let name = match (channel.kind, path(hang, details)) {
@@ -366,7 +396,7 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
     }
 }
 
-fn relation(holder: &Holder, reader: Pid) -> String {
+pub(super) fn relation(holder: &Holder, reader: Pid) -> String {
     let word = match holder.relation {
         Relation::Itself => return "the waiting process itself".to_owned(),
         Relation::Child => return format!("child of pid {reader}"),
@@ -383,7 +413,7 @@ fn relation(holder: &Holder, reader: Pid) -> String {
 }
 
 /// Descriptors in words, the write ends first: they are what matters.
-fn ends(fds: &[HeldFd]) -> String {
+pub(super) fn ends(fds: &[HeldFd]) -> String {
     let (writing, reading): (Vec<&HeldFd>, Vec<&HeldFd>) =
         fds.iter().partition(|held| held.mode.write);
     let words: Vec<String> = writing
@@ -402,7 +432,7 @@ fn ends(fds: &[HeldFd]) -> String {
 }
 
 /// How and when a holder came by its end, and in which code.
-fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
     let (way, by) = match via.kind {
         ViaKind::Fork => ("inherited by fork", "made by"),
         ViaKind::Exec => ("kept across exec", "by"),
@@ -437,7 +467,7 @@ fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
 
 /// Whether a holder did anything with its end, and what could have taken it
 /// away.
-fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
+pub(super) fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
     let cloexec = holder
         .fds
         .iter()
@@ -481,7 +511,7 @@ fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     }
 }
 
-fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
+pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
     let Step { act, what, fds } = step;
     let fds = if fds.is_empty() {
         "its ends".to_owned()
@@ -547,16 +577,16 @@ fn withheld_by(hang: &Hang) -> String {
 }
 
 /// The call waited in, as strace would begin it.
-fn call(hang: &Hang) -> String {
+pub(super) fn call(hang: &Hang) -> String {
     format!("{}({})", hang.reader.call.word(), hang.reader.fd)
 }
 
-fn process(comm: Comm, pid: Pid) -> String {
+pub(super) fn process(comm: Comm, pid: Pid) -> String {
     format!("{comm} (pid {pid})")
 }
 
 /// A thread, by the name that its program gave it, if it did.
-fn thread(actor: Actor, details: &dyn Details) -> String {
+pub(super) fn thread(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
         return process(actor.comm, actor.process.pid);
     }
@@ -565,7 +595,7 @@ fn thread(actor: Actor, details: &dyn Details) -> String {
     format!("thread {} ({name})", actor.tid)
 }
 
-fn actor(actor: Actor, details: &dyn Details) -> String {
+pub(super) fn actor(actor: Actor, details: &dyn Details) -> String {
     if actor.tid.0 == actor.process.pid.0 {
         thread(actor, details)
     } else {
@@ -592,11 +622,11 @@ fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
     }
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn clock_time(wall: u64) -> String {
+pub(super) fn clock_time(wall: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(wall)).to_string()
 }
 
@@ -609,7 +639,7 @@ fn relative_to_wait(time: Ktime, wait: Ktime) -> String {
 }
 
 /// A moment as its distance from the beginning of the wait.
-fn offset(time: Ktime, wait: Ktime) -> String {
+pub(super) fn offset(time: Ktime, wait: Ktime) -> String {
     match time.cmp(&wait) {
         std::cmp::Ordering::Less => format!("-{}", duration(wait.since(time))),
         std::cmp::Ordering::Equal => "0 s".to_owned(),
@@ -618,7 +648,7 @@ fn offset(time: Ktime, wait: Ktime) -> String {
 }
 
 /// A duration for people: two figures or so, never rounded up.
-fn duration(nanoseconds: u64) -> String {
+pub(super) fn duration(nanoseconds: u64) -> String {
     let micros = nanoseconds / 1_000;
     let millis = micros / 1_000;
     let seconds = millis / 1_000;

@@ -1,4 +1,4 @@
-//! A recorded trace, judged again and told in both formats.
+//! A recorded trace, judged again and told in all formats.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use pipewatch::{
     ids::{Fd, Ktime, ProcKey},
     language::Language,
     output::Output,
-    render::{self, Format, Style},
+    render::{self, Document, Format, Style},
     replay::{Notes, replay},
     stack::Sights,
     trace_file::Trace,
@@ -31,7 +31,10 @@ pub(crate) fn run(bytes: &[u8]) {
             return;
         };
         let told = Told::default();
-        let mut output = Output::to(Box::new(told.clone()), format, STYLE);
+        let output = Output::to(Box::new(told.clone()), format, STYLE);
+        let mut output = output
+            .with_page(Some(Path::new("/dev/null")))
+            .expect("a device");
         let Ok(notes) = Notes::of(&mut trace) else {
             return;
         };
@@ -54,7 +57,7 @@ impl io::Write for Told {
     }
 }
 
-/// Tells a report in both formats, and to the journal.
+/// Tells a report in all formats, and to the journal.
 pub(crate) fn check(report: &Report, details: &dyn Details) {
     for format in [Format::Text, Format::Json] {
         let mut told = Vec::new();
@@ -62,6 +65,12 @@ pub(crate) fn check(report: &Report, details: &dyn Details) {
         check_told(&told, format);
     }
     check_entry(&render::entry(report, details).expect("JSON"));
+    let mut document = Document::default();
+    document.take(report, details);
+    let page = document.page();
+    let odd = page.chars().find(|c| c.is_control() && *c != '\n');
+    assert_eq!(odd, None, "in {page}");
+    assert!(!page.contains("<script"), "{page}");
 }
 
 /// It is what journald takes for an entry: lines of `NAME=TEXT`, or NAME, a length and

@@ -36,7 +36,8 @@ fn judge(bytes: Vec<u8>) -> Result<bool, Problem> {
         width: 80,
         colour: false,
     };
-    let mut output = Output::to(Box::new(std::io::sink()), Format::Text, style);
+    let output = Output::to(Box::new(std::io::sink()), Format::Text, style);
+    let mut output = output.with_page(Some(Path::new("/dev/null")))?;
     replay(&mut trace, &notes, &mut output)?;
     Ok(notes.cut)
 }

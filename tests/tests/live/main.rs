@@ -8,6 +8,7 @@ mod expect;
 mod hang;
 mod healthy;
 mod hostile;
+mod page;
 mod procfs;
 mod release;
 mod remains;
