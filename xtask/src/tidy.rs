@@ -27,7 +27,6 @@ const LEAVES: &[&str] = &[
     "trace_file",
     "metrics",
     "journal",
-    "journal",
     "demo",
 ];
 const LOOP: &[&str] = &[
