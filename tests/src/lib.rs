@@ -5,6 +5,7 @@
 mod pace;
 mod program;
 mod record;
+mod schema;
 mod shapes;
 mod target;
 mod user;
@@ -13,6 +14,7 @@ mod watcher;
 pub use pace::{allowed, paced};
 pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
+pub use schema::faults;
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};
 pub use target::{python, scenario, shell};
 pub use user::{NOBODY, User};

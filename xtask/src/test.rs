@@ -18,7 +18,14 @@ pub const PACKAGE: &str = "pipewatch-tests";
 /// The one of its targets that enacts all shapes.
 pub const SHAPES: &str = "shapes";
 /// All of its targets that use BPF.
-const LIVE: &[&str] = &["live", "conditions", "privileges", "stacks", SHAPES];
+const LIVE: &[&str] = &[
+    "live",
+    "conditions",
+    "privileges",
+    "stacks",
+    "guide",
+    SHAPES,
+];
 
 /// How the live tests can be run.
 enum Privilege {
