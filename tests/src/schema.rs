@@ -25,12 +25,10 @@ fn told(error: ValidationError) -> Vec<String> {
             .all(|error| error.instance_path().as_str() != "/type")
     };
     let one = |error: &ValidationError| format!("{}: {error}", error.instance_path());
-    let its_type = match error.kind() {
-        ValidationErrorKind::OneOfNotValid { context } => context.iter().find(is_of_its_type),
-        _ => None,
-    };
-    its_type.map_or_else(
-        || vec![one(&error)],
-        |errors| errors.iter().map(one).collect(),
-    )
+    if let ValidationErrorKind::OneOfNotValid { context } = error.kind()
+        && let Some(errors) = context.iter().find(is_of_its_type)
+    {
+        return errors.iter().map(one).collect();
+    }
+    vec![one(&error)]
 }

@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use pipewatch_tests::faults;
+use pipewatch_tests::{Program, faults};
 use serde_json::{Value, json};
 
 /// Panics unless they are, and are some.
@@ -69,4 +70,52 @@ fn what_is_wrong_is_named() {
         [": Additional properties are not allowed ('extra' was unexpected)"]
     );
     assert_eq!(changed("type", json!("gone")).len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "not as docs/output.schema.json has it")]
+fn no_test_passes_over_a_wrong_record() {
+    let mut program = Command::new("echo");
+    program.arg(r#"{"type": "lost", "events": 1}"#);
+    Program::run(program);
+}
+
+/// Names of fields and words for values, wherever they stand in a schema.
+fn words(schema: &Value) -> Vec<&str> {
+    let Value::Object(schema) = schema else {
+        return Vec::new();
+    };
+    let inner = schema
+        .iter()
+        .flat_map(|(key, value)| match (key.as_str(), value) {
+            ("properties", Value::Object(fields)) => {
+                let names = fields.keys().map(String::as_str);
+                names.chain(fields.values().flat_map(words)).collect()
+            }
+            ("enum", Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
+            ("const", Value::String(value)) => vec![value.as_str()],
+            ("$defs", Value::Object(parts)) => parts.values().flat_map(words).collect(),
+            (_, Value::Array(parts)) => parts.iter().flat_map(words).collect(),
+            (_, part) => words(part),
+        });
+    inner.collect()
+}
+
+#[test]
+fn the_manual_has_every_word_of_the_schema() {
+    let manual = include_str!("../../docs/output.md");
+    let schema = serde_json::from_str(include_str!("../../docs/output.schema.json"));
+    let schema: Value = schema.expect("JSON");
+    let words = words(&schema);
+    assert!(
+        words.contains(&"trace-ends") && words.contains(&"cloexec"),
+        "{words:?}"
+    );
+    let is_told = |word: &str| {
+        ['`', '"']
+            .iter()
+            .any(|quote| manual.contains(&format!("{quote}{word}{quote}")))
+    };
+    let missing: Vec<&str> = words.into_iter().filter(|word| !is_told(word)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
