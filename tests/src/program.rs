@@ -13,6 +13,8 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::schema::faults;
+
 /// A program in a process group of its own, which is killed when this is
 /// dropped. It stays a zombie until then, so that neither its pid nor its group
 /// can come to mean another process.
@@ -36,6 +38,8 @@ struct Seen {
 struct State {
     stdout: String,
     objects: Vec<Value>,
+    /// The first record that is not as docs/output.schema.json has it.
+    wrong: Option<String>,
     stdout_ended: bool,
     stderr: String,
     stderr_ended: bool,
@@ -209,16 +213,27 @@ impl Program {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.seen.state.lock().expect("a reader that did not panic")
+        let state = self.seen.state.lock().expect("a reader that did not panic");
+        self.checked(state)
     }
 
     fn wait(&self, within: Duration, until: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let (state, _) = self
             .seen
             .changed
-            .wait_timeout_while(self.state(), within, |state| !until(state))
+            .wait_timeout_while(self.state(), within, |state| {
+                state.wrong.is_none() && !until(state)
+            })
             .expect("a reader that did not panic");
-        state
+        self.checked(state)
+    }
+
+    /// What was seen, unless a record is wrong, whatever the test looks for.
+    fn checked<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        match state.wrong.clone() {
+            None => state,
+            Some(complaint) => self.fail(state, &complaint),
+        }
     }
 
     fn fail(&self, state: MutexGuard<State>, complaint: &str) -> ! {
@@ -261,12 +276,26 @@ fn read_stdout(seen: &Seen, stdout: impl Read) {
     for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
         seen.note(|state| {
-            state.objects.extend(serde_json::from_str(&line).ok());
+            if let Ok(object) = serde_json::from_str(&line) {
+                state.wrong = state.wrong.take().or_else(|| complaint(&object));
+                state.objects.push(object);
+            }
             state.stdout += &line;
             state.stdout.push('\n');
         });
     }
     seen.note(|state| state.stdout_ended = true);
+}
+
+/// What is wrong with an object, if it is a record.
+fn complaint(object: &Value) -> Option<String> {
+    let faults = object["type"].as_str().map(|_| faults(object))?;
+    (!faults.is_empty()).then(|| {
+        format!(
+            "not as docs/output.schema.json has it:\n{}\nin {object:#}",
+            faults.join("\n")
+        )
+    })
 }
 
 fn read_stderr(seen: &Seen, stderr: impl Read) {

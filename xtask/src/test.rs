@@ -24,6 +24,7 @@ const LIVE: &[&str] = &[
     "privileges",
     "fleet",
     "stacks",
+    "guide",
     SHAPES,
 ];
 
