@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -20,6 +21,7 @@ use pipewatch::{
     problem::{Problem, chain},
     procfs,
     replay::{self, Notes},
+    screen::Screen,
     signals,
     trace_file::Trace,
 };
@@ -96,10 +98,21 @@ fn run(cli: Cli) -> Result<u8> {
             format,
             ..
         }) => run_snapshot(&pids, verbose, backend.backend, format.format),
+        Some(Command::Top {
+            pids,
+            threshold,
+            backend,
+            ..
+        }) => run_top(&pids, threshold, backend.backend),
         Some(Command::Replay { file, format }) => run_replay(&file, format.format),
         None => {
             let plan = plan(&cli.watch)?;
-            let output = Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
+            let mut output =
+                Output::new(cli.watch.output.as_deref(), cli.watch.format.format.into())?;
+            // What a command prints would come amid the line.
+            if !cli.watch.no_status && cli.watch.run.is_empty() {
+                output = output.with_status();
+            }
             watch(plan, output)
         }
     }
@@ -119,14 +132,33 @@ fn run_doctor(format: Format) -> Result<u8> {
     }
 }
 
-fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -> Result<u8> {
-    let target = if pids.is_empty() {
-        Target::All
+/// These processes, or all if none are named.
+fn target(pids: &[u32]) -> Result<Target> {
+    if pids.is_empty() {
+        Ok(Target::All)
     } else {
-        Target::Pids(processes(pids)?)
-    };
+        processes(pids).map(Target::Pids)
+    }
+}
+
+fn run_top(pids: &[u32], threshold: Duration, backend: Backend) -> Result<u8> {
+    let screen = Screen::new()?;
     let plan = Plan {
-        target,
+        target: target(pids)?,
+        threshold,
+        healthy: true,
+        backend: backend.into(),
+        ..Plan::default()
+    };
+    let outcome = screen.outcome();
+    let status = watch(plan, Output::on(screen))?;
+    outcome.check()?;
+    Ok(status)
+}
+
+fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, format: Format) -> Result<u8> {
+    let plan = Plan {
+        target: target(pids)?,
         healthy,
         backend: backend.into(),
         ..Plan::default()

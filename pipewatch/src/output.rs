@@ -14,17 +14,16 @@ use rustix::{
 };
 
 use crate::{
+    console,
     finding::{Details, Report},
     private_file,
     problem::Problem,
-    render::{self, Format, Style},
+    render::{self, Format, Style, top::Gauges},
+    screen::Screen,
+    status::Status,
 };
 
-/// Prints a line for people, beside the reports. It is no error, and certainly
-/// no panic, if nobody reads standard error any more.
-pub fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
+pub use crate::console::say;
 
 /// Width of text that does not go to a terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -34,9 +33,13 @@ pub struct Output {
     to: Box<dyn Write>,
     /// The reading end of it can go away.
     pipe: Option<OwnedFd>,
+    to_stdout: bool,
     format: Format,
     style: Style,
     closed: bool,
+    /// Takes reports instead of `to`.
+    screen: Option<Screen>,
+    status: Option<Status>,
 }
 
 impl Output {
@@ -68,6 +71,7 @@ impl Output {
             };
             return Ok(Self {
                 pipe,
+                to_stdout: true,
                 ..Self::to(Box::new(stdout), format, style)
             });
         };
@@ -86,9 +90,44 @@ impl Output {
         Self {
             to,
             pipe: None,
+            to_stdout: false,
             format,
             style,
             closed: false,
+            screen: None,
+            status: None,
+        }
+    }
+
+    /// Shows reports on a screen.
+    pub fn on(screen: Screen) -> Self {
+        let style = Style {
+            width: 0,
+            colour: false,
+        };
+        Self {
+            screen: Some(screen),
+            ..Self::to(Box::new(io::sink()), Format::Text, style)
+        }
+    }
+
+    /// Also has a status line, where that is in nobody's way.
+    pub fn with_status(self) -> Self {
+        let to_terminal = self.to_stdout && io::stdout().is_terminal();
+        let status = match self.format {
+            Format::Json if to_terminal => None,
+            Format::Json | Format::Text => Status::new(),
+        };
+        Self { status, ..self }
+    }
+
+    /// Tells how the run goes, where there is somebody to see it.
+    pub fn gauge(&mut self, gauges: Gauges) {
+        if let Some(screen) = &self.screen {
+            screen.gauge(gauges);
+        }
+        if let Some(status) = &mut self.status {
+            status.gauge(gauges);
         }
     }
 
@@ -99,13 +138,20 @@ impl Output {
     /// The file cannot be written (the disk is full). A reader that went away
     /// is no error: see [`Output::is_closed`].
     pub fn write(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
+        if let Some(screen) = &mut self.screen {
+            return screen.take(report, details);
+        }
+        if let Some(status) = &mut self.status {
+            status.take(report, details);
+        }
         if self.closed {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        let written = render::write(report, details, self.format, &self.style, &mut bytes)
-            .and_then(|()| self.to.write_all(&bytes))
-            .and_then(|()| self.to.flush());
+        let written = render::write(report, details, self.format, &self.style, &mut bytes);
+        let written = written.and_then(|()| {
+            console::beside_status(|| self.to.write_all(&bytes).and_then(|()| self.to.flush()))
+        });
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -130,6 +176,7 @@ impl Output {
             let polled = poll(&mut fds, Some(&now));
             self.closed |= polled.is_ok() && fds[0].revents().contains(PollFlags::ERR);
         }
+        self.closed |= self.screen.as_ref().is_some_and(Screen::is_closed);
         self.closed
     }
 }

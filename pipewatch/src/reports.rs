@@ -12,6 +12,7 @@ use crate::{
     names::{Names, Noted},
     output::{Output, say},
     problem::Problem,
+    render::top::Gauges,
     source::Source,
     stack::Sights,
     stacks::{Answer, Desk, Question, Ticket},
@@ -188,6 +189,11 @@ impl Reports {
                 Answer::Done(_) => waiting.question = None,
             }
         }
+    }
+
+    /// Tells how the run goes, where there is somebody to see it.
+    pub fn gauge(&mut self, gauges: Gauges) {
+        self.output.gauge(gauges);
     }
 
     /// Nobody reads reports any more.

@@ -26,6 +26,9 @@ const LEAVES: &[&str] = &[
     "demo",
 ];
 const LOOP: &[&str] = &[
+    "console",
+    "screen",
+    "status",
     "output",
     "choice",
     "source",

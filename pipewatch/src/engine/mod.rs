@@ -62,6 +62,16 @@ impl Engine {
         self.world.is_empty()
     }
 
+    /// How many watched processes live.
+    pub fn watched(&self) -> usize {
+        self.world.watched()
+    }
+
+    /// How many channels are known of them.
+    pub fn pipes(&self) -> usize {
+        self.world.pipes()
+    }
+
     /// Takes in whatever it is told.
     pub fn take(&mut self, input: &Input) -> Vec<Finding> {
         match input {

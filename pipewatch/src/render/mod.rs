@@ -6,6 +6,7 @@ mod ndjson;
 mod page;
 mod place;
 mod text;
+pub mod top;
 mod word;
 
 use std::io;

@@ -214,7 +214,7 @@ fn fitting(characters: impl Iterator<Item = char>, width: usize) -> Vec<String> 
 
 /// `text` without control characters, escape sequences and what else does not
 /// show as itself. Names and paths of other processes may hold any of them.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.chars().map(escape_char).collect()
 }
 

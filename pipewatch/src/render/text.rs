@@ -55,11 +55,7 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
 }
 
 fn started(page: &mut Page, started: &Started) {
-    let watched = match started.watching.as_deref() {
-        None => "every process of this host".to_owned(),
-        Some([pid]) => format!("pid {pid} and its descendants"),
-        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
-    };
+    let watched = watched(started);
     let threshold = duration(started.threshold);
     page.headline(
         PLAIN,
@@ -78,6 +74,15 @@ fn started(page: &mut Page, started: &Started) {
     );
     page.rows("limits", started.limits.iter().cloned());
     page.gap();
+}
+
+/// Who is watched.
+pub(super) fn watched(started: &Started) -> String {
+    match started.watching.as_deref() {
+        None => "every process of this host".to_owned(),
+        Some([pid]) => format!("pid {pid} and its descendants"),
+        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
+    }
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -531,7 +536,7 @@ fn withheld_by(hang: &Hang) -> String {
 }
 
 /// The call waited in, as strace would begin it.
-fn call(hang: &Hang) -> String {
+pub(super) fn call(hang: &Hang) -> String {
     format!("{}({})", hang.reader.call.word(), hang.reader.fd)
 }
 
@@ -576,7 +581,7 @@ fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
     }
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -602,7 +607,7 @@ fn offset(time: Ktime, wait: Ktime) -> String {
 }
 
 /// A duration for people: two figures or so, never rounded up.
-fn duration(nanoseconds: u64) -> String {
+pub(super) fn duration(nanoseconds: u64) -> String {
     let micros = nanoseconds / 1_000;
     let millis = micros / 1_000;
     let seconds = millis / 1_000;

@@ -113,6 +113,16 @@ impl World {
         self.threads.is_empty()
     }
 
+    /// How many watched processes live.
+    pub fn watched(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// How many channels are known.
+    pub fn pipes(&self) -> usize {
+        self.pipes.len()
+    }
+
     /// Pipes whose holders changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<PipeId> {
         std::mem::take(&mut self.changed)
