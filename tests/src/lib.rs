@@ -7,6 +7,7 @@ mod program;
 mod record;
 mod shapes;
 mod target;
+mod tmux;
 mod user;
 mod watcher;
 
@@ -15,6 +16,7 @@ pub use program::{Output, Program};
 pub use record::{assert_contains, micros_of, missing};
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};
 pub use target::{python, scenario, shell};
+pub use tmux::Pane;
 pub use user::{NOBODY, User};
 pub use watcher::{Watcher, pipewatch, pipewatch_running, require_root};
 

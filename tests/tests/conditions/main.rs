@@ -9,6 +9,7 @@ mod losses;
 mod memory;
 mod races;
 mod terminal;
+mod top;
 mod traced;
 
 use std::process::Command;

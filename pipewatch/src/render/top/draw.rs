@@ -15,12 +15,12 @@ use super::{
     view::View,
 };
 use crate::{
-    finding::{Confidence, Finding, Report, Verdict},
+    finding::{Cause, Confidence, Finding, Report, Verdict},
     ids::Ktime,
     render::{Style, page::escape, text, word::Word as _},
 };
 
-/// From these widths on, in columns, there is room for the pipe and for the call.
+/// From these widths on, in columns, there is room for verdict and pipe, and for the call.
 const WITH_PIPE: u16 = 72;
 const WITH_CALL: u16 = 100;
 
@@ -37,7 +37,7 @@ const HELP: &[(&str, &str)] = &[
     ("", ""),
     ("red", "nobody who could mean to write is left"),
     ("yellow ?", "likely: a child may still answer"),
-    ("waiting", "healthy: somebody meant to write holds it"),
+    ("healthy", "somebody meant to write holds it"),
 ];
 
 /// Draws it all.
@@ -73,15 +73,18 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board, paus
         Span::styled("pipewatch top", bold),
         Span::raw(format!("  {} ({how})", escape(&who))),
     ]);
-    let mut state = vec![board.summary(usize::from(area.width))];
+    let mut state = Vec::new();
     if paused {
-        state.insert(0, "PAUSED".to_owned());
+        state.push("PAUSED".to_owned());
     }
     if !view.filter.is_empty() && !view.typing {
         state.push(format!("filter: {}", escape(&view.filter)));
     }
     state.push(view.sort.word().to_owned());
-    frame.render_widget(Paragraph::new(vec![title, state.join("; ").into()]), area);
+    let state = format!("; {}", state.join("; "));
+    let room = usize::from(area.width).saturating_sub(state.chars().count());
+    let state = board.summary(room) + &state;
+    frame.render_widget(Paragraph::new(vec![title, state.into()]), area);
 }
 
 fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board) {
@@ -113,14 +116,14 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut View, board: &Board, 
     view.page = usize::from(area.height.saturating_sub(1));
     let width = area.width;
     let columns: Vec<(&str, Constraint)> = [
-        ("  #", Constraint::Length(5), true),
-        ("FOR", Constraint::Length(10), true),
-        ("WHAT", Constraint::Length(9), true),
+        ("  #", Constraint::Length(4), true),
+        ("FOR", Constraint::Length(11), true),
+        ("WHAT", Constraint::Length(9), width >= WITH_PIPE),
         ("READER", Constraint::Fill(1), true),
         ("CALL", Constraint::Length(12), width >= WITH_CALL),
         ("PIPE", Constraint::Length(12), width >= WITH_PIPE),
         ("HELD BY", Constraint::Fill(1), true),
-        ("CAUSE", Constraint::Length(9), true),
+        ("CAUSE", Constraint::Length(10), true),
     ]
     .into_iter()
     .filter_map(|(name, room, shown)| shown.then_some((name, room)))
@@ -149,13 +152,7 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
     match column {
         "  #" => format!("{:>3}", hang.id),
         "FOR" => lasting(wait, now),
-        "WHAT" => {
-            let doubt = match hang.confidence {
-                Confidence::Likely if wait.hangs() => "?",
-                Confidence::Likely | Confidence::Certain => "",
-            };
-            format!("{}{doubt}", hang.verdict.word())
-        }
+        "WHAT" => hang.verdict.word().to_owned(),
         "READER" => format!(
             "{} {}",
             hang.reader.actor.process.pid, hang.reader.actor.comm
@@ -172,8 +169,18 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
                 format!("{} {}{more}", holder.process.pid, holder.comm)
             }
         },
-        _ if wait.hangs() => hang.cause.word().to_owned(),
-        _ => "healthy".to_owned(),
+        _ if !wait.hangs() => "healthy".to_owned(),
+        _ => {
+            let cause = match hang.cause {
+                Cause::Unknown => hang.verdict.word(),
+                cause => cause.word(),
+            };
+            let doubt = match hang.confidence {
+                Confidence::Likely => "?",
+                Confidence::Certain => "",
+            };
+            format!("{cause}{doubt}")
+        }
     }
 }
 
@@ -214,38 +221,50 @@ fn draw_details(
         Some(_) => format!("waits for {} now", lasting(wait, now)),
         None => "this wait is over".to_owned(),
     };
-    let text = format!(
-        "{}\n{state}\n",
-        text::render(&report, &wait.details, &style)
-    );
-    let mut in_head = true;
-    let lines: Vec<Line<'_>> = text
-        .lines()
-        .map(|line| {
-            // Labels stand one or two columns from the left, what goes on further in.
-            in_head &= !line.starts_with(' ') || line.starts_with("   ");
-            if in_head && !line.is_empty() {
-                Line::styled(line, paint(wait, view.colour))
-            } else {
-                with_label(line)
-            }
-        })
-        .collect();
+    let text = text::render(&report, &wait.details, &style);
+    let paint = paint(wait, view.colour);
+    let head = text.lines().take_while(|line| label(line).is_empty());
+    let mut lines: Vec<Line<'_>> = head.map(|line| Line::styled(line, paint)).collect();
+    lines.push(Line::raw(state));
+    // What to do before what it is known from.
+    let (advice, facts): (Vec<_>, Vec<_>) = parts(text.trim_end())
+        .into_iter()
+        .partition(|part| ["why", "hint"].contains(&label(part[0]).trim()));
+    lines.extend(advice.into_iter().chain(facts).flatten().map(with_label));
     let most = lines.len().saturating_sub(usize::from(area.height));
     view.scroll = view.scroll.min(most);
     let seen = lines.into_iter().skip(view.scroll);
     frame.render_widget(Paragraph::new(seen.collect::<Vec<_>>()), area);
 }
 
-/// A line with its first word dimmed, if that is a label.
-fn with_label(line: &str) -> Line<'_> {
+/// The rows of a report after its headline, each with its label and what goes on below.
+fn parts(text: &str) -> Vec<Vec<&str>> {
+    let mut parts: Vec<Vec<&str>> = Vec::new();
+    for line in text.lines() {
+        if !label(line).is_empty() {
+            parts.push(vec![line]);
+        } else if let Some(part) = parts.last_mut() {
+            part.push(line);
+        }
+    }
+    parts
+}
+
+/// The label at the beginning of a line, with the margin before it. Labels stand one or
+/// two columns from the left; a headline at the edge, and what goes on further in.
+fn label(line: &str) -> &str {
     let text = line.trim_start();
     let margin = line.len() - text.len();
-    if !(1..=2).contains(&margin) {
-        return Line::raw(line);
-    }
     let end = margin + text.find(' ').unwrap_or(text.len());
-    let (label, rest) = line.split_at(end);
+    if (1..=2).contains(&margin) {
+        &line[..end]
+    } else {
+        ""
+    }
+}
+
+fn with_label(line: &str) -> Line<'_> {
+    let (label, rest) = line.split_at(label(line).len());
     let dim = Paint::new().add_modifier(Modifier::DIM);
     Line::from(vec![Span::styled(label, dim), Span::raw(rest)])
 }
