@@ -120,6 +120,12 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    waiting_headline(page, hang, details);
+    page.row("why", &hang.why);
+    page.gap();
+}
+
+fn waiting_headline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.headline(
         PLAIN,
         &format!(
@@ -131,8 +137,22 @@ fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
             withheld_by(hang),
         ),
     );
-    page.row("why", &hang.why);
-    page.gap();
+}
+
+/// All of a wait, of a healthy one too.
+pub(super) fn in_full(told: &Hang, details: &dyn Details, style: &Style) -> String {
+    let mut page = Page::new(style);
+    if told.verdict == Verdict::Waiting {
+        waiting_headline(&mut page, told, details);
+        reader(&mut page, told, details);
+        page.row("pipe", &channel(told, details));
+        holders(&mut page, told, details);
+        timeline(&mut page, told, details);
+        page.row("why", &told.why);
+    } else {
+        hang(&mut page, told, details);
+    }
+    page.into_text()
 }
 
 fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {

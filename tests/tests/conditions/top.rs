@@ -129,21 +129,27 @@ fn it_stops_and_goes_on() {
     let (pane, modes) = showing_a_hang(&mut target);
     let by_key = || pane.press(&["C-z"]);
     let by_signal = || pane.signal(Signal::SIGTSTP);
-    for stop in [&by_key as &dyn Fn(), &by_signal] {
+    let ways: [(&dyn Fn(), _, _); 2] = [
+        (&by_key, "ended 148", "second"),
+        (&by_signal, "second 148", "third"),
+    ];
+    for (stop, told, next) in ways {
         stop();
-        pane.wait_for("Stopped");
+        pane.wait_for(told);
         assert_eq!(pane.modes(), modes);
-        pane.line("clear; fg");
+        pane.line(&format!("clear; fg; echo {next} $?"));
         pane.wait_for("fork-race");
         assert_ne!(pane.modes(), modes);
     }
-    // Nobody can prepare for this one.
+    // Nobody can prepare for this one, so the shell writes into the view.
     pane.signal(Signal::SIGSTOP);
-    pane.wait_for("Stopped");
-    pane.line("clear; fg");
-    pane.wait_for("fork-race");
+    pane.wait_for("third 148");
+    pane.line("clear; fg; echo last $?");
+    pane.wait_until("view again", |screen| {
+        screen.contains("fork-race") && !screen.contains("Stopped")
+    });
     pane.press(&["q"]);
-    pane.wait_until("prompt", |screen| !screen.contains("fork-race"));
+    pane.wait_for("last 0");
     assert_eq!(pane.modes(), modes);
 }
 

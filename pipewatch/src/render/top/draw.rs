@@ -15,7 +15,7 @@ use super::{
     view::View,
 };
 use crate::{
-    finding::{Cause, Confidence, Finding, Report, Verdict},
+    finding::{Cause, Confidence, Verdict},
     ids::Ktime,
     render::{Style, page::escape, text, word::Word as _},
 };
@@ -44,6 +44,9 @@ const HELP: &[(&str, &str)] = &[
 pub fn draw(frame: &mut Frame<'_>, view: &mut View, board: &Board, now: Ktime) {
     let paused = view.paused.take();
     let shown = paused.as_ref().unwrap_or(board);
+    if paused.is_none() {
+        view.now = now;
+    }
     let [head, body, foot] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Min(0),
@@ -53,8 +56,8 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, board: &Board, now: Ktime) {
     draw_head(frame, head, view, shown, paused.is_some());
     view.page = usize::from(body.height);
     match view.details.clone() {
-        Some(wait) => draw_details(frame, body, view, &wait, shown, now),
-        None => draw_list(frame, body, view, shown, now),
+        Some(wait) => draw_details(frame, body, view, &wait, shown),
+        None => draw_list(frame, body, view, shown),
     }
     draw_foot(frame, foot, view, shown);
     if view.help {
@@ -101,8 +104,8 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut View, board: &Board, now: Ktime) {
-    let waits = view.waits(board);
+fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut View, board: &Board) {
+    let (waits, now) = (view.waits(board), view.now);
     if waits.is_empty() {
         let what = if view.filter.is_empty() {
             "nothing waits"
@@ -171,9 +174,10 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
         },
         _ if !wait.hangs() => "healthy".to_owned(),
         _ => {
-            let cause = match hang.cause {
-                Cause::Unknown => hang.verdict.word(),
-                cause => cause.word(),
+            let cause = if hang.cause == Cause::Unknown {
+                hang.verdict.word()
+            } else {
+                hang.cause.word()
             };
             let doubt = match hang.confidence {
                 Confidence::Likely => "?",
@@ -186,8 +190,7 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
 
 fn lasting(wait: &Wait, now: Ktime) -> String {
     let since = wait.hang.reader.since;
-    // A board that is paused may be older than that.
-    text::duration(now.max(wait.hang.time).since(since) / 100_000_000 * 100_000_000)
+    text::duration(now.since(since))
 }
 
 fn paint(wait: &Wait, colour: bool) -> Paint {
@@ -206,7 +209,6 @@ fn draw_details(
     view: &mut View,
     wait: &Arc<Wait>,
     board: &Board,
-    now: Ktime,
 ) {
     // The same wait may have been told of again.
     let open = board.waits.get(&wait.hang.id);
@@ -216,12 +218,11 @@ fn draw_details(
         width: usize::from(area.width),
         colour: false,
     };
-    let report = Report::Finding(Finding::Hang(Box::new(wait.hang.clone())));
     let state = match open {
-        Some(_) => format!("waits for {} now", lasting(wait, now)),
+        Some(_) => format!("waits for {} now", lasting(wait, view.now)),
         None => "this wait is over".to_owned(),
     };
-    let text = text::render(&report, &wait.details, &style);
+    let text = text::in_full(&wait.hang, &wait.details, &style);
     let paint = paint(wait, view.colour);
     let head = text.lines().take_while(|line| label(line).is_empty());
     let mut lines: Vec<Line<'_>> = head.map(|line| Line::styled(line, paint)).collect();

@@ -1,9 +1,14 @@
 //! What a person has chosen to see.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a key that means nothing at some place does nothing there"
+)]
+
 use std::sync::Arc;
 
 use super::board::{Board, Wait};
-use crate::{finding::WaitId, render::word::Word as _};
+use crate::{finding::WaitId, ids::Ktime, render::word::Word as _};
 
 /// A key that was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ pub struct View {
     pub(super) help: bool,
     /// The board at the moment of the pause.
     pub(super) paused: Option<Board>,
+    /// Of the last frame that was not in a pause.
+    pub(super) now: Ktime,
     pub(super) selected: Option<WaitId>,
     /// The wait whose details are shown, also when it is over.
     pub(super) details: Option<Arc<Wait>>,
