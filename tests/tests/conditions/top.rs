@@ -143,7 +143,7 @@ fn it_stops_and_goes_on() {
     }
     // Nobody can prepare for this one, so the shell writes into the view.
     pane.signal(Signal::SIGSTOP);
-    pane.wait_for("third 148");
+    pane.wait_for("third 147");
     pane.line("clear; fg; echo last $?");
     pane.wait_until("view again", |screen| {
         screen.contains("fork-race") && !screen.contains("Stopped")
