@@ -1,6 +1,6 @@
 //! What the live view shows, and what keys do to it.
 //!
-//! Frames are compared with the files in `tests/goldens`.
+//! Frames are compared with the files in `tests/frames`.
 //! `BLESS=1 cargo test -p pipewatch --test top` renews them.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -294,7 +294,7 @@ fn frames_are_as_agreed() {
                 view.press(key, &board);
             }
             let text = text(&frame(&mut view, &board, size));
-            let file = format!("tests/goldens/top.{name}.{}x{}.txt", size.0, size.1);
+            let file = format!("tests/frames/{name}.{}x{}.txt", size.0, size.1);
             let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
             if std::env::var_os("BLESS").is_some() {
                 fs::write(&golden, &text).unwrap();

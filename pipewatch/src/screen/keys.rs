@@ -59,8 +59,8 @@ fn escape(bytes: &[u8]) -> (Option<Key>, &[u8]) {
 /// A letter in UTF-8, which begins with this byte.
 fn letter(byte: u8, bytes: &[u8]) -> (Option<Key>, &[u8]) {
     let length = match byte.leading_ones() {
-        0 => 1,
-        ones => (ones as usize).clamp(1, 4),
+        ones @ 2..=4 => ones as usize,
+        _ => 1,
     };
     let (letter, after) = bytes.split_at(length.min(bytes.len()));
     let letter = std::str::from_utf8(letter).ok();
