@@ -15,7 +15,7 @@ use crate::{finding::Confidence, metrics, problem::Problem, render, source};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch top [-p PID]... [--all]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo|doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -76,6 +76,21 @@ pub enum Command {
         #[command(flatten)]
         #[allow(missing_docs, reason = "documented where it is defined")]
         format: FormatArg,
+    },
+    /// Show what hangs and what waits, live, on a terminal
+    Top {
+        /// Watch this process and its descendants; repeatable; without it, every process
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+        pids: Vec<u32>,
+        /// Watch every process of the host
+        #[arg(short, long, conflicts_with = "pids")]
+        all: bool,
+        /// A wait this long is shown; with end of file withheld, as a hang (250ms, 2s)
+        #[arg(short, long, value_name = "DUR", default_value = "1s", value_parser = duration)]
+        threshold: Duration,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        backend: BackendArg,
     },
     /// Judge a recorded trace again; needs neither root nor a kernel
     Replay {
@@ -173,6 +188,9 @@ pub struct Watch {
     /// Stop at the first hang, with exit status 1; a COMMAND is sent SIGTERM
     #[arg(long)]
     pub exit_on_hang: bool,
+    /// No status line on a terminal
+    #[arg(long)]
+    pub no_status: bool,
     /// Start COMMAND and watch it from its first instruction; its output and the reports share
     /// standard output unless --output parts them
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "all"])]
@@ -386,6 +404,9 @@ mod tests {
             "-a --html page.html",
             "snapshot --html page.html",
             "replay trace --html page.html",
+            "top",
+            "top -p 1 -p 2 -t 250ms --backend procfs",
+            "-p 1 --no-status",
         ] {
             assert!(matches!(parse_words(words), Ok(Parsed::Do(_))), "{words}");
         }
@@ -422,6 +443,8 @@ mod tests {
             "release 1",
             "release 0 4",
             "release 1 -4",
+            "top -p 1 --all",
+            "top --format json",
         ] {
             let problem = parse_words(words).expect_err(words);
             assert!(

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -22,6 +23,7 @@ use pipewatch::{
     procfs,
     release::{self, Request},
     replay::{self, Notes},
+    screen::Screen,
     signals,
     trace_file::Trace,
 };
@@ -120,13 +122,24 @@ fn run(cli: Cli) -> Result<u8> {
             })?;
             Ok(u8::from(!went_on))
         }
+        Some(Command::Top {
+            pids,
+            threshold,
+            backend,
+            ..
+        }) => run_top(&pids, threshold, backend.backend),
         Some(Command::Replay { file, format, html }) => run_replay(&file, format.format, &html),
         None => {
             let plan = plan(&cli.watch)?;
             let watch = &cli.watch;
             let exporter = watch.metrics.map(Exporter::at).transpose()?;
             let output = output(watch.output.as_deref(), watch.format.format, &watch.html)?;
-            self::watch(plan, output.with_exporter(exporter))
+            let mut output = output.with_exporter(exporter);
+            // What a command prints would come amid the line.
+            if !watch.no_status && watch.run.is_empty() {
+                output = output.with_status();
+            }
+            self::watch(plan, output)
         }
     }
 }
@@ -150,14 +163,33 @@ fn run_doctor(format: Format) -> Result<u8> {
     }
 }
 
-fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, output: Output) -> Result<u8> {
-    let target = if pids.is_empty() {
-        Target::All
+/// These processes, or all if none are named.
+fn target(pids: &[u32]) -> Result<Target> {
+    if pids.is_empty() {
+        Ok(Target::All)
     } else {
-        Target::Pids(processes(pids)?)
-    };
+        processes(pids).map(Target::Pids)
+    }
+}
+
+fn run_top(pids: &[u32], threshold: Duration, backend: Backend) -> Result<u8> {
+    let screen = Screen::new()?;
     let plan = Plan {
-        target,
+        target: target(pids)?,
+        threshold,
+        healthy: true,
+        backend: backend.into(),
+        ..Plan::default()
+    };
+    let outcome = screen.outcome();
+    let status = watch(plan, Output::on(screen))?;
+    outcome.check()?;
+    Ok(status)
+}
+
+fn run_snapshot(pids: &[u32], healthy: bool, backend: Backend, output: Output) -> Result<u8> {
+    let plan = Plan {
+        target: target(pids)?,
         healthy,
         backend: backend.into(),
         ..Plan::default()

@@ -14,20 +14,19 @@ use rustix::{
 };
 
 use crate::{
+    console,
     exporter::Exporter,
     finding::{Details, Report},
     journal::Journal,
     page_file::PageFile,
     private_file,
     problem::Problem,
-    render::{self, Format, Style},
+    render::{self, Format, Style, top::Gauges},
+    screen::Screen,
+    status::Status,
 };
 
-/// Prints a line for people, beside the reports. It is no error, and certainly
-/// no panic, if nobody reads standard error any more.
-pub fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
+pub use crate::console::say;
 
 /// Width of text that does not go to a terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -37,6 +36,7 @@ pub struct Output {
     to: Box<dyn Write>,
     /// The reading end of it can go away.
     pipe: Option<OwnedFd>,
+    to_stdout: bool,
     format: Format,
     style: Style,
     closed: bool,
@@ -44,6 +44,9 @@ pub struct Output {
     /// Takes reports before `to` does.
     journal: Option<Journal>,
     page: Option<PageFile>,
+    /// Takes reports instead of `to`.
+    screen: Option<Screen>,
+    status: Option<Status>,
 }
 
 impl Output {
@@ -82,6 +85,7 @@ impl Output {
             };
             return Ok(Self {
                 pipe,
+                to_stdout: true,
                 ..Self::to(Box::new(stdout), format, style)
             });
         };
@@ -100,26 +104,56 @@ impl Output {
         Self {
             to,
             pipe: None,
+            to_stdout: false,
             format,
             style,
             closed: false,
             exporter: None,
             journal: None,
             page: None,
+            screen: None,
+            status: None,
+        }
+    }
+
+    /// Shows reports on a screen.
+    pub fn on(screen: Screen) -> Self {
+        let style = Style {
+            width: 0,
+            colour: false,
+        };
+        Self {
+            screen: Some(screen),
+            ..Self::to(Box::new(io::sink()), Format::Text, style)
+        }
+    }
+
+    /// Also has a status line, where that is in nobody's way.
+    pub fn with_status(self) -> Self {
+        let to_terminal = self.to_stdout && io::stdout().is_terminal();
+        let status = match self.format {
+            Format::Json if to_terminal => None,
+            Format::Json | Format::Text => Status::new(),
+        };
+        Self { status, ..self }
+    }
+
+    /// Tells how the run goes, where there is somebody to see it.
+    pub fn gauge(&mut self, gauges: Gauges) {
+        if let Some(screen) = &self.screen {
+            screen.gauge(gauges);
+        }
+        if let Some(status) = &mut self.status {
+            status.gauge(gauges);
+        }
+        if let Some(exporter) = &self.exporter {
+            exporter.measure(gauges.watched, gauges.events, gauges.lost_events);
         }
     }
 
     /// Reports are counted, too.
     pub fn with_exporter(self, exporter: Option<Exporter>) -> Self {
         Self { exporter, ..self }
-    }
-
-    /// Tells whoever scrapes it how many processes are watched, how many events came
-    /// since the start, and how many were lost.
-    pub fn measure(&self, watched: usize, events: u64, lost_events: u64) {
-        if let Some(exporter) = &self.exporter {
-            exporter.measure(watched, events, lost_events);
-        }
     }
 
     /// Also keeps a page of all reports in a file.
@@ -150,6 +184,12 @@ impl Output {
     }
 
     fn tell(&mut self, report: &Report, details: &dyn Details) -> Result<(), Problem> {
+        if let Some(screen) = &mut self.screen {
+            return screen.take(report, details);
+        }
+        if let Some(status) = &mut self.status {
+            status.take(report, details);
+        }
         // What it does not take comes to it as text, as all did without.
         if let Some(journal) = &self.journal
             && let Ok(entry) = render::entry(report, details)
@@ -161,9 +201,10 @@ impl Output {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        let written = render::write(report, details, self.format, &self.style, &mut bytes)
-            .and_then(|()| self.to.write_all(&bytes))
-            .and_then(|()| self.to.flush());
+        let written = render::write(report, details, self.format, &self.style, &mut bytes);
+        let written = written.and_then(|()| {
+            console::beside_status(|| self.to.write_all(&bytes).and_then(|()| self.to.flush()))
+        });
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -197,6 +238,7 @@ impl Output {
             let polled = poll(&mut fds, Some(&now));
             self.closed |= polled.is_ok() && fds[0].revents().contains(PollFlags::ERR);
         }
+        self.closed |= self.screen.as_ref().is_some_and(Screen::is_closed);
         self.closed
     }
 }

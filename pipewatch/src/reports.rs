@@ -12,6 +12,7 @@ use crate::{
     names::{Names, Noted},
     output::{Output, say},
     problem::Problem,
+    render::top::Gauges,
     source::Source,
     stack::Sights,
     stacks::{Answer, Desk, Question, Ticket},
@@ -190,9 +191,9 @@ impl Reports {
         }
     }
 
-    /// What is to be had besides reports, as [`Output::measure`].
-    pub fn measure(&self, watched: usize, events: u64, lost_events: u64) {
-        self.output.measure(watched, events, lost_events);
+    /// Tells how the run goes, where there is somebody to see it.
+    pub fn gauge(&mut self, gauges: Gauges) {
+        self.output.gauge(gauges);
     }
 
     /// Nobody reads reports any more.

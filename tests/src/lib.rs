@@ -9,6 +9,7 @@ mod record;
 mod schema;
 mod shapes;
 mod target;
+mod tmux;
 mod user;
 mod watcher;
 
@@ -19,6 +20,7 @@ pub use record::{assert_contains, micros_of, missing};
 pub use schema::faults;
 pub use shapes::{Answer, ROWS, Saying, Script, Shape, shapes};
 pub use target::{python, scenario, shell};
+pub use tmux::Pane;
 pub use user::{NOBODY, User};
 pub use watcher::{Watcher, pipewatch, pipewatch_running, require_root};
 

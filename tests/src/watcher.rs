@@ -40,7 +40,7 @@ fn with_backend<'a>(args: &[&'a str], backend: &'a str) -> Vec<&'a str> {
     let mut args = args.to_vec();
     let place = match args[..] {
         ["demo" | "doctor" | "replay", ..] => None,
-        ["snapshot" | "release", ..] => Some(1),
+        ["snapshot" | "top" | "release", ..] => Some(1),
         _ => Some(0),
     };
     if let Some(place) = place.filter(|_| !args.contains(&"--backend")) {

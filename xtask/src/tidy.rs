@@ -30,6 +30,9 @@ const LEAVES: &[&str] = &[
     "demo",
 ];
 const LOOP: &[&str] = &[
+    "console",
+    "screen",
+    "status",
     "output",
     "page_file",
     "exporter",

@@ -35,6 +35,7 @@ use crate::{
     private_file, privileges,
     problem::Problem,
     procfs,
+    render::top::Gauges,
     reports::Reports,
     rules::Rules,
     signals::{Caught, Signal},
@@ -428,9 +429,12 @@ impl Session {
     fn mend(&mut self) -> Result<(), Problem> {
         let counters = self.host.source.counters();
         let lost = counters.lost() - self.counters.lost();
-        let lost_events = counters.lost() + self.unreadable;
-        let watched = self.engine.watched();
-        self.reports.measure(watched, counters.events, lost_events);
+        self.reports.gauge(Gauges {
+            watched: self.engine.watched(),
+            pipes: self.engine.pipes(),
+            events: counters.events,
+            lost_events: counters.lost() + self.unreadable,
+        });
         let full = counters.map_full > self.counters.map_full;
         self.counters = counters;
         if lost > 0 || full {

@@ -62,9 +62,14 @@ impl Engine {
         self.world.is_empty()
     }
 
-    /// How many processes are watched and live.
+    /// How many watched processes live.
     pub fn watched(&self) -> usize {
         self.world.watched()
+    }
+
+    /// How many channels are known of them.
+    pub fn pipes(&self) -> usize {
+        self.world.pipes()
     }
 
     /// Takes in whatever it is told.

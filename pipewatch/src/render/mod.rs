@@ -10,6 +10,7 @@ mod page;
 mod place;
 mod release;
 mod text;
+pub mod top;
 mod word;
 
 pub use self::word::Word;

@@ -56,19 +56,15 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
 }
 
 fn started(page: &mut Page, started: &Started) {
-    page.headline(PLAIN, &format!("WATCHING {}", watched(started)));
+    page.headline(PLAIN, &format!("WATCHING {}", watching(started)));
     page.row("backend", &backend(started));
     page.rows("limits", started.limits.iter().cloned());
     page.gap();
 }
 
 /// Who is watched, and for what.
-pub(super) fn watched(started: &Started) -> String {
-    let watched = match started.watching.as_deref() {
-        None => "every process of this host".to_owned(),
-        Some([pid]) => format!("pid {pid} and its descendants"),
-        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
-    };
+pub(super) fn watching(started: &Started) -> String {
+    let watched = watched(started);
     let threshold = duration(started.threshold);
     format!("{watched} for reads that hang for {threshold}")
 }
@@ -83,6 +79,15 @@ pub(super) fn backend(started: &Started) -> String {
         ..
     } = started;
     format!("{backend} (pipewatch {version}, Linux {kernel} {arch})")
+}
+
+/// Who is watched.
+pub(super) fn watched(started: &Started) -> String {
+    match started.watching.as_deref() {
+        None => "every process of this host".to_owned(),
+        Some([pid]) => format!("pid {pid} and its descendants"),
+        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
+    }
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -128,6 +133,12 @@ pub(super) fn headline(hang: &Hang) -> String {
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
+    waiting_headline(page, hang, details);
+    page.row("why", &hang.why);
+    page.gap();
+}
+
+fn waiting_headline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.headline(
         PLAIN,
         &format!(
@@ -139,8 +150,22 @@ fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
             withheld_by(hang),
         ),
     );
-    page.row("why", &hang.why);
-    page.gap();
+}
+
+/// All of a wait, of a healthy one too.
+pub(super) fn in_full(told: &Hang, details: &dyn Details, style: &Style) -> String {
+    let mut page = Page::new(style);
+    if told.verdict == Verdict::Waiting {
+        waiting_headline(&mut page, told, details);
+        reader(&mut page, told, details);
+        page.row("pipe", &channel(told, details));
+        holders(&mut page, told, details);
+        timeline(&mut page, told, details);
+        page.row("why", &told.why);
+    } else {
+        hang(&mut page, told, details);
+    }
+    page.into_text()
 }
 
 fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {

@@ -118,6 +118,11 @@ impl World {
         self.processes.len()
     }
 
+    /// How many channels are known.
+    pub fn pipes(&self) -> usize {
+        self.pipes.len()
+    }
+
     /// Pipes whose holders changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<PipeId> {
         std::mem::take(&mut self.changed)

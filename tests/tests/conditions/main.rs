@@ -11,6 +11,7 @@ mod memory;
 mod races;
 mod released;
 mod terminal;
+mod top;
 mod traced;
 
 use std::process::Command;

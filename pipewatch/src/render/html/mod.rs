@@ -188,7 +188,7 @@ impl Document {
         html! {
             dl {
                 @if let Some((started, wall)) = &self.started {
-                    dt { "Watched" } dd { (text::watched(started)) }
+                    dt { "Watched" } dd { (text::watching(started)) }
                     dt { "From" } dd { (text::clock_time(*wall)) " by " (text::backend(started)) }
                     @if !started.limits.is_empty() {
                         dt { "Limits" } dd { @for limit in &started.limits { p { (limit) } } }
