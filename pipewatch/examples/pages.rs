@@ -12,10 +12,12 @@ use pipewatch::cli::Cli;
 use textwrap::{Options, WordSplitter};
 
 /// What stands before and after the options of each command.
-const TEXTS: [(&str, &str); 5] = [
+const TEXTS: [(&str, &str); 7] = [
     ("pipewatch", include_str!("../pages/pipewatch.roff")),
     ("pipewatch-demo", include_str!("../pages/demo.roff")),
     ("pipewatch-snapshot", include_str!("../pages/snapshot.roff")),
+    ("pipewatch-top", include_str!("../pages/top.roff")),
+    ("pipewatch-release", include_str!("../pages/release.roff")),
     ("pipewatch-replay", include_str!("../pages/replay.roff")),
     ("pipewatch-doctor", include_str!("../pages/doctor.roff")),
 ];
