@@ -113,7 +113,15 @@ fn pages_are_found_and_well_formed() {
     });
     let mut names: Vec<&str> = names.collect();
     names.sort();
-    let commands = ["", "-demo", "-doctor", "-replay", "-snapshot"];
+    let commands = [
+        "",
+        "-demo",
+        "-doctor",
+        "-release",
+        "-replay",
+        "-snapshot",
+        "-top",
+    ];
     assert_eq!(names, commands.map(|command| format!("pipewatch{command}")));
     for name in names {
         let page = run("man", &["--pager=cat", name]);
