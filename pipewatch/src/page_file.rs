@@ -120,33 +120,10 @@ mod tests {
     use super::*;
     use crate::{
         finding::{Lost, Started},
-        ids::{Fd, Ktime, ProcKey},
-        language::Language,
+        ids::Ktime,
+        names::{Names, Noted},
         stack::Sights,
     };
-
-    struct Nothing(Sights);
-
-    impl Details for Nothing {
-        fn cmdline(&self, _: ProcKey) -> Option<Vec<String>> {
-            None
-        }
-        fn cgroup(&self, _: ProcKey) -> Option<String> {
-            None
-        }
-        fn language(&self, _: ProcKey) -> Option<Language> {
-            None
-        }
-        fn sights(&self) -> &Sights {
-            &self.0
-        }
-        fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
-            None
-        }
-        fn wall(&self, time: Ktime) -> u64 {
-            time.0
-        }
-    }
 
     /// A run that is started and loses something at once.
     fn tell(page: &mut PageFile) {
@@ -165,9 +142,13 @@ mod tests {
             events: 77,
             rescanned: true,
         });
+        let nothing = Noted {
+            names: &Names::default(),
+            sights: &Sights::default(),
+            wall: |time: Ktime| time.0,
+        };
         for report in [started, lost] {
-            page.take(&report, &Nothing(Sights::default()))
-                .expect("room");
+            page.take(&report, &nothing).expect("room");
         }
     }
 

@@ -103,7 +103,8 @@ impl Session {
         }
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot, Problem> {
+    /// What the kernel's tables show of the watched processes, and all threads.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, Problem> {
         let before = self.host.source.tasks()?;
         self.snapshot_after(&before, None)
     }

@@ -567,8 +567,7 @@ impl Session {
     /// Lets the engine take over what the kernel's tables show of the watched
     /// processes. Returns their threads.
     fn adopt(&mut self, lost: Option<Ktime>) -> Result<Vec<TaskRow>, Problem> {
-        let before = self.host.source.tasks()?;
-        let snapshot = self.snapshot_after(&before, None)?;
+        let snapshot = self.snapshot()?;
         self.take_over(snapshot, lost)
     }
 

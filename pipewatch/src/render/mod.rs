@@ -5,6 +5,7 @@
 mod advice;
 mod entry;
 mod html;
+mod kept;
 mod ndjson;
 mod page;
 mod place;

@@ -9,11 +9,13 @@ use pipewatch::{
     finding::{Confidence, Report},
     ids::{Ktime, Pid},
     input::Input,
+    names::{Names, Noted},
     rules::Rules,
+    stack::Sights,
 };
 use pipewatch_ebpf::abi::{self, Record};
 
-use crate::trace::{Nothing, check};
+use crate::trace::check;
 
 /// Kinds past those of the kernel side: what else the engine is told.
 const LOOK: u16 = abi::KIND_ROW_TASK + 1;
@@ -27,6 +29,11 @@ pub(crate) fn run(bytes: &[u8]) {
         min_confidence: Confidence::Likely,
         healthy: true,
         own: Pid(1),
+    };
+    let nothing = Noted {
+        names: &Names::default(),
+        sights: &Sights::default(),
+        wall: |time: Ktime| time.0,
     };
     let mut engine = Engine::new(rules);
     let mut snapshot = Snapshot::default();
@@ -45,7 +52,7 @@ pub(crate) fn run(bytes: &[u8]) {
         let now = Ktime(record.time);
         let input = input(&record, &mut snapshot, now);
         for finding in input.map_or_else(Vec::new, |input| engine.take(&input)) {
-            check(&Report::Finding(finding), &Nothing::default());
+            check(&Report::Finding(finding), &nothing);
         }
         let _ = engine.take_arms();
         let _ = (engine.next_look(), engine.is_idle());

@@ -9,12 +9,9 @@ use std::{
 
 use pipewatch::{
     finding::{Details, Report},
-    ids::{Fd, Ktime, ProcKey},
-    language::Language,
     output::Output,
     render::{self, Document, Format, Style},
     replay::{Notes, replay},
-    stack::Sights,
     trace_file::Trace,
 };
 use serde_json::Value;
@@ -107,35 +104,5 @@ fn check_told(told: &[u8], format: Format) {
             let object: Value = serde_json::from_str(line).expect("JSON in each line");
             assert!(object["type"].is_string(), "{line}");
         }
-    }
-}
-
-/// No details.
-#[derive(Default)]
-pub(crate) struct Nothing(Sights);
-
-impl Details for Nothing {
-    fn cmdline(&self, _: ProcKey) -> Option<Vec<String>> {
-        None
-    }
-
-    fn cgroup(&self, _: ProcKey) -> Option<String> {
-        None
-    }
-
-    fn language(&self, _: ProcKey) -> Option<Language> {
-        None
-    }
-
-    fn sights(&self) -> &Sights {
-        &self.0
-    }
-
-    fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
-        None
-    }
-
-    fn wall(&self, time: Ktime) -> u64 {
-        time.0
     }
 }

@@ -11,7 +11,6 @@ use super::{
     HOLDERS,
     lanes::{self, Lanes},
     picture,
-    seen::Seen,
 };
 use crate::{
     finding::{
@@ -21,6 +20,7 @@ use crate::{
     render::{
         Style,
         advice::hint,
+        kept::Kept,
         page::escape,
         place::{at, rows},
         text::{
@@ -43,7 +43,7 @@ const PLAIN: Style = Style {
 /// A hang, as it was told last.
 pub(super) struct Case {
     hang: Hang,
-    seen: Seen,
+    kept: Kept,
     /// The text of its reports: the first, and the last of the updates.
     told: String,
     update: String,
@@ -52,12 +52,12 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn new(hang: &Hang, details: &dyn Details) -> Self {
-        let seen = Seen::of(hang, details);
+        let kept = kept(hang, details);
         let report = Report::Finding(Finding::Hang(Box::new(hang.clone())));
         Self {
-            told: render(&report, &seen, &PLAIN),
+            told: render(&report, &kept, &PLAIN),
             hang: hang.clone(),
-            seen,
+            kept,
             update: String::new(),
             updates: 0,
         }
@@ -65,9 +65,9 @@ impl Case {
 
     /// Its holders have changed.
     pub(super) fn update(&mut self, hang: &Hang, details: &dyn Details) {
-        self.seen = Seen::of(hang, details);
+        self.kept = kept(hang, details);
         let report = Report::Finding(Finding::Update(Box::new(hang.clone())));
-        self.update = render(&report, &self.seen, &PLAIN);
+        self.update = render(&report, &self.kept, &PLAIN);
         self.updates += 1;
         self.hang = hang.clone();
     }
@@ -83,7 +83,7 @@ impl Case {
         let row = html! {
             tr {
                 td { a href={ "#hang-" (hang.id) } { "#" (hang.id) } }
-                td { (clock_time(self.seen.wall(hang.reader.since))) }
+                td { (clock_time(self.kept.wall(hang.reader.since))) }
                 td { (headline(hang)) }
                 td { (hang.verdict.word()) ", " (hang.cause.word()) ", " (hang.confidence.word()) }
                 td { (self.state(resolved)) }
@@ -103,10 +103,10 @@ impl Case {
                 (self.badges(resolved))
                 div.columns {
                     div { h3 { "Why" } p { (hang.why) } }
-                    div { h3 { "What to do" } p { (hint(hang, &self.seen)) } }
+                    div { h3 { "What to do" } p { (hint(hang, &self.kept)) } }
                 }
                 figure {
-                    (picture::draw(&lanes, hang, resolved, &self.seen))
+                    (picture::draw(&lanes, hang, resolved, &self.kept))
                     figcaption { (self.caption(&lanes)) }
                 }
                 h3 { "What happened" }
@@ -191,13 +191,13 @@ impl Case {
 
     fn step(&self, number: usize, step: &Step) -> Markup {
         let anchor = picture::anchor(&self.hang, number);
-        let frames = stack(step.act, &self.seen);
+        let frames = stack(step.act, &self.kept);
         html! {
             li id=(anchor) {
                 span.when { (offset(step.act.time, self.hang.reader.since)) }
-                a href={ "#" (anchor) } { (happening(step, &self.hang, &self.seen)) }
+                a href={ "#" (anchor) } { (happening(step, &self.hang, &self.kept)) }
                 div.more {
-                    p { (self.moment(step.act.time)) ", by " (actor(step.act.actor, &self.seen)) (at(frames)) }
+                    p { (self.moment(step.act.time)) ", by " (actor(step.act.actor, &self.kept)) (at(frames)) }
                     (trace(frames, "not known where in the program"))
                 }
             }
@@ -205,7 +205,7 @@ impl Case {
     }
 
     fn moment(&self, time: Ktime) -> String {
-        let wall = UNIX_EPOCH + Duration::from_nanos(self.seen.wall(time));
+        let wall = UNIX_EPOCH + Duration::from_nanos(self.kept.wall(time));
         humantime::format_rfc3339_micros(wall).to_string()
     }
 
@@ -214,7 +214,7 @@ impl Case {
         html! {
             dl {
                 dt { "Thread" }
-                dd { (actor(reader.actor, &self.seen)) }
+                dd { (actor(reader.actor, &self.kept)) }
                 (self.command(reader.actor.process))
                 dt { "Since" }
                 dd {
@@ -222,9 +222,9 @@ impl Case {
                     ", " (duration(self.hang.time.since(reader.since))) " when it was reported"
                 }
                 dt { "Pipe" }
-                dd { (channel(&self.hang, &self.seen)) }
+                dd { (channel(&self.hang, &self.kept)) }
                 dt { "Where" }
-                dd { (folded(stack(reader.act(), &self.seen), &format!("hang-{}-read", self.hang.id))) }
+                dd { (folded(stack(reader.act(), &self.kept), &format!("hang-{}-read", self.hang.id))) }
             }
         }
     }
@@ -243,7 +243,7 @@ impl Case {
 
     fn holder(&self, number: usize, holder: &Holder) -> Markup {
         let hang = &self.hang;
-        let now = self.seen.sights().now(holder.process);
+        let now = self.kept.sights().now(holder.process);
         let id = format!("hang-{}-holder-{}", hang.id, number + 1);
         html! {
             div.holder id=(id) {
@@ -254,7 +254,7 @@ impl Case {
                 dl {
                     (self.command(holder.process))
                     dt { "Came by it" }
-                    dd { (provenance(holder.via, hang, &self.seen)) }
+                    dd { (provenance(holder.via, hang, &self.kept)) }
                     dt { "Use" }
                     dd { (use_of_copy(holder, hang.certainty)) }
                     dt { "Is now" }
@@ -266,7 +266,7 @@ impl Case {
     }
 
     fn command(&self, process: ProcKey) -> Markup {
-        let words = self.seen.cmdline(process).unwrap_or_default();
+        let words = self.kept.cmdline(process).unwrap_or_default();
         let words: Vec<String> = words.into_iter().map(quoted).collect();
         html! {
             @if !words.is_empty() {
@@ -279,7 +279,7 @@ impl Case {
     fn reports(&self, resolved: Option<&Resolved>) -> Markup {
         let end = resolved.map(|resolved| {
             let report = Report::Finding(Finding::Resolved(*resolved));
-            render(&report, &self.seen, &PLAIN)
+            render(&report, &self.kept, &PLAIN)
         });
         let left_out = self.updates.saturating_sub(1);
         html! {
@@ -309,12 +309,19 @@ fn state_class(resolved: Option<&Resolved>) -> &'static str {
 }
 
 /// The steps that are listed: those at both ends of the timeline, and in the picture.
-pub(super) fn listed(hang: &Hang) -> BTreeSet<usize> {
+fn listed(hang: &Hang) -> BTreeSet<usize> {
     let all = hang.timeline.len();
     let ends = (0..all.min(STEPS)).chain(all.saturating_sub(STEPS)..all);
     let (drawn, _) = lanes::shown(hang);
     ends.chain(drawn.into_iter().map(|(number, _)| number))
         .collect()
+}
+
+/// What the page tells of a hang from outside.
+fn kept(hang: &Hang, details: &dyn Details) -> Kept {
+    let steps = listed(hang).into_iter();
+    let acts = steps.map(|number| hang.timeline[number].act);
+    Kept::of(hang, details, HOLDERS, acts)
 }
 
 /// Where a stack is, in short, and a link to all of it.

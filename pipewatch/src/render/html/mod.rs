@@ -4,7 +4,6 @@
 mod case;
 mod lanes;
 mod picture;
-mod seen;
 #[cfg(test)]
 mod tests;
 

@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::kept::Kept;
 use crate::{
     finding::{Details, Finding, Hang, Report, Started, Tally, Verdict, WaitId},
     ids::Ktime,
-    render::{Style, text},
+    render::{Style, kept::Kept, text},
 };
 
 /// A rate of events is one of at least so many nanoseconds.
@@ -63,9 +62,10 @@ impl Board {
                 self.tally.count(finding);
                 match finding {
                     Finding::Hang(hang) | Finding::Update(hang) => {
+                        let acts = hang.timeline.iter().map(|step| step.act);
                         let wait = Wait {
                             hang: Hang::clone(hang),
-                            details: Kept::of(hang, details),
+                            details: Kept::of(hang, details, usize::MAX, acts),
                         };
                         self.waits.insert(hang.id, Arc::new(wait));
                     }

@@ -3,7 +3,6 @@
 
 mod board;
 mod draw;
-mod kept;
 mod view;
 
 pub use self::{

@@ -1,9 +1,8 @@
 //! What only the outside can tell of a hang, as it was when it was told: processes
-//! end, and the page is written again later.
+//! end, and the hang is shown again later.
 
 use std::collections::BTreeMap;
 
-use super::case::listed;
 use crate::{
     event::Actor,
     finding::{Act, Details, Hang},
@@ -16,20 +15,28 @@ use crate::{
 const COMMAND: usize = 4096;
 
 /// That, and only of those who have to do with the hang.
-pub(super) struct Seen {
+#[derive(Debug)]
+pub(super) struct Kept {
     commands: BTreeMap<ProcKey, Vec<String>>,
     cgroups: BTreeMap<ProcKey, String>,
     language: Option<Language>,
     sights: Sights,
     path: Option<String>,
+    /// Wall clock at the kernel clock's zero.
     boot: u64,
 }
 
-impl Seen {
-    pub(super) fn of(hang: &Hang, details: &dyn Details) -> Self {
+impl Kept {
+    /// Of the reader, the first `holders`, and who did `acts`.
+    pub(super) fn of(
+        hang: &Hang,
+        details: &dyn Details,
+        holders: usize,
+        acts: impl Iterator<Item = Act>,
+    ) -> Self {
         let reader = &hang.reader;
-        let holders = || hang.holders.iter().take(super::HOLDERS);
-        let mut seen = Self {
+        let holders = || hang.holders.iter().take(holders);
+        let mut kept = Self {
             commands: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             language: details.language(hang.to_mend()),
@@ -41,22 +48,19 @@ impl Seen {
         processes.push(reader.actor.process);
         for process in processes {
             if let Some(words) = details.cmdline(process) {
-                seen.commands.insert(process, shortened(words));
+                kept.commands.insert(process, shortened(words));
             }
             if let Some(path) = details.cgroup(process) {
-                seen.cgroups.insert(process, path);
+                kept.cgroups.insert(process, path);
             }
-            seen.add_now(process, details);
+            kept.add_now(process, details);
         }
-        let steps = listed(hang)
-            .into_iter()
-            .map(|number| hang.timeline[number].act);
         let vias = holders().filter_map(|holder| holder.via.act);
         let made = hang.channel.created.map(|created| created.act);
-        for act in steps.chain(vias).chain(made).chain([reader.act()]) {
-            seen.add_act(act, details);
+        for act in acts.chain(vias).chain(made).chain([reader.act()]) {
+            kept.add_act(act, details);
         }
-        seen
+        kept
     }
 
     fn add_now(&mut self, process: ProcKey, details: &dyn Details) {
@@ -94,7 +98,7 @@ fn shortened(words: Vec<String>) -> Vec<String> {
     short
 }
 
-impl Details for Seen {
+impl Details for Kept {
     fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
         self.commands.get(&process).cloned()
     }
@@ -103,6 +107,7 @@ impl Details for Seen {
         self.cgroups.get(&process).cloned()
     }
 
+    /// Asked of one process only.
     fn language(&self, _: ProcKey) -> Option<Language> {
         self.language
     }
@@ -111,6 +116,7 @@ impl Details for Seen {
         &self.sights
     }
 
+    /// Asked of the reader's descriptor only.
     fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
         self.path.clone()
     }
