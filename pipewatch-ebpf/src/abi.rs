@@ -1,9 +1,10 @@
-//! The one record that crosses from the kernel to user space.
+//! What crosses from the kernel to user space.
 //!
 //! Every probe and every iterator emits the same [`Record`]; its `kind` says
 //! which members have a meaning. One layout keeps the decoder small, lets a
 //! record be stored in a map or written to an iterator's file alike, and costs
-//! a few unused bytes. Kinds and flags are plain integers: an enum would be
+//! a few unused bytes. What comes in large numbers for one event is smaller, and known
+//! by its size: each [`Entry`] of a table, and a [`PythonStack`]. Kinds and flags are plain integers: an enum would be
 //! undefined behaviour for a value the other side does not know.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -103,12 +104,9 @@ pub struct Record {
 
 /// `peer` is a new task made by `task` (`sched_process_fork`: its fd table is
 /// complete and it has not run yet); a thread if it is of the same process. If
-/// `peer_table` differs from `table`, the table was copied: [`KIND_ENTRY`]
-/// records and one [`KIND_TABLE`] follow.
+/// `peer_table` differs from `table`, the table was copied: an [`Entry`] for each of
+/// its ends and one [`KIND_TABLE`] follow.
 pub const KIND_FORK: u16 = 1;
-/// `peer`'s fd table `peer_table` holds `end`: one entry of the walk that a
-/// fork or exec by `task` caused.
-pub const KIND_ENTRY: u16 = 2;
 /// The walk of `peer_table` is over.
 pub const KIND_TABLE: u16 = 3;
 /// `task` executes a new program (`sched_process_exec`), all its other threads
@@ -218,8 +216,39 @@ pub struct Armed {
     pub channels: [Channel; CHANNELS],
 }
 
+/// `table` holds `end`: one entry of the walk that a fork, exec or unshare by `task`
+/// caused.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Entry {
+    /// `CLOCK_MONOTONIC`, nanoseconds: that of the event.
+    pub time: u64,
+    /// Who did it.
+    pub task: Task,
+    /// Address of the `struct files_struct`.
+    pub table: u64,
+    /// What it holds.
+    pub end: End,
+}
+
+/// Where the kernel has put the code and the first stack of a program, at random, when
+/// it was executed. A forked process has those of its parent, and memory that is
+/// the same at first: what was found out about where things lie in it is known of all.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Layout {
+    /// `mm->start_code`.
+    pub code: u64,
+    /// `mm->start_stack`.
+    pub stack: u64,
+}
+
 /// Where a CPython process keeps the frames of its threads: what user space keeps
-/// in the map `PYTHONS`, keyed by process id. Offsets are those of the release that
+/// in the map `PYTHONS`, keyed by [`Layout`]. Offsets are those of the release that
 /// runs there.
 #[repr(C)]
 #[derive(
@@ -308,3 +337,4 @@ const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * FRAME_W
 const _: () = assert!(size_of::<Task>() == 16);
 const _: () = assert!(size_of::<End>() == 40);
 const _: () = assert!(size_of::<Record>() == 160);
+const _: () = assert!(size_of::<Entry>() == 72);

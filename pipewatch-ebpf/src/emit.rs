@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, generated::bpf_get_stackid},
 };
 use pipewatch_ebpf::abi::{
-    COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, PythonStack, Record, Task,
+    COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, Entry, PythonStack, Record, Task,
 };
 
 use crate::maps::{COUNTERS, EVENTS, STACKS, setting};
@@ -18,13 +18,6 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// A record of `kind`, stamped now.
 #[inline(always)]
 pub fn record(kind: u16) -> Record {
-    // SAFETY: a helper without arguments.
-    record_of(unsafe { bpf_ktime_get_ns() }, kind)
-}
-
-/// A record of `kind` with a time.
-#[inline(always)]
-pub fn record_of(time: u64, kind: u16) -> Record {
     // Of what it knows to be zero, the compiler makes calls of memset, which clears
     // byte by byte and needs a frame of the stack.
     let zero = setting!(ZERO);
@@ -34,7 +27,8 @@ pub fn record_of(time: u64, kind: u16) -> Record {
         start: zero,
     };
     Record {
-        time,
+        // SAFETY: a helper without arguments.
+        time: unsafe { bpf_ktime_get_ns() },
         kind,
         flags: zero as u16,
         stack: -1,
@@ -86,15 +80,14 @@ pub fn send(record: &Record) {
     );
 }
 
-/// Sends a record that wakes nobody, as one of many before another one. It is
-/// made where user space finds it, since whoever sends many has little stack left.
+/// Sends an entry of a table, which wakes nobody: a record comes after the last one.
 #[inline(always)]
-pub fn send_in_place(make: impl FnOnce() -> Record) {
-    let Some(mut place) = EVENTS.reserve::<Record>(0) else {
+pub fn send_entry(entry: Entry) {
+    let Some(mut place) = EVENTS.reserve::<Entry>(0) else {
         count(COUNTER_DROPPED);
         return;
     };
-    place.write(make());
+    place.write(entry);
     place.submit(BPF_RB_NO_WAKEUP);
     count(COUNTER_EVENTS);
 }

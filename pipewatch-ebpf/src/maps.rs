@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
 };
 use pipewatch_ebpf::{
-    abi::{Armed, COUNTERS as COUNTER_COUNT, MAX_ASKED, Python, Record},
+    abi::{Armed, COUNTERS as COUNTER_COUNT, Layout, MAX_ASKED, Python, Record},
     offsets::{COUNT, syscalls},
 };
 
@@ -32,10 +32,10 @@ pub static SLEEPS: HashMap<u32, Record> = HashMap::with_max_entries(16_384, 0);
 #[map]
 pub static ARMED: HashMap<u32, Armed> = HashMap::with_max_entries(4_096, 0);
 
-/// CPython processes whose frames are told, by process id. A child inherits its
-/// parent's entry at fork, and loses it at exec.
+/// CPython processes whose frames are told, by what a forked child has in common with
+/// its parent, and loses when it executes something else.
 #[map]
-pub static PYTHONS: HashMap<u32, Python> = HashMap::with_max_entries(4_096, 0);
+pub static PYTHONS: LruHashMap<Layout, Python> = LruHashMap::with_max_entries(4_096, 0);
 
 /// Where the `PyThreadState` of a thread was, by thread id: it stays there as long as
 /// the thread lives, and a process may have many.

@@ -58,6 +58,9 @@ fields! {
     TASK_STACK = "task_struct" "stack";
     /// Where the thread pointer points to: of x86_64, of arm64.
     TASK_TLS = "task_struct" "thread.fsbase|thread.uw.tp_value" optional;
+    TASK_MM = "task_struct" "mm";
+    MM_CODE = "mm_struct" "start_code";
+    MM_STACK = "mm_struct" "start_stack";
     SIGNAL_LIVE = "signal_struct" "live";
     FILES_FDT = "files_struct" "fdt";
     FDT_MAX = "fdtable" "max_fds";

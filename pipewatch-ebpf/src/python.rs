@@ -9,14 +9,14 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user},
 };
 use pipewatch_ebpf::{
-    abi::{DIRECT, FRAME_WORDS, FRAMES, Python, PythonStack, mark},
-    offsets::{ABSENT, DENTRY_NAME, FILE_DENTRY, TASK_TLS},
+    abi::{DIRECT, FRAME_WORDS, FRAMES, Layout, Python, PythonStack, mark},
+    offsets::{ABSENT, DENTRY_NAME, FILE_DENTRY, MM_CODE, MM_STACK, TASK_MM, TASK_TLS},
 };
 use zerocopy::FromBytes;
 
 use crate::{
     emit::{send_frames, stack},
-    kernel::{Ptr, offset, probe, probe_at},
+    kernel::{Ptr, follow, load, offset, probe, probe_at},
     maps::{PYTHONS, THREADS, setting},
     task::current,
 };
@@ -66,23 +66,17 @@ pub fn is_python(file: Ptr) -> bool {
     beginning << 16 == NAME << 16
 }
 
-/// A child is what its parent was.
+/// Where the program of the current process lies.
 #[inline(always)]
-pub fn inherit(parent: u32, child: u32) {
-    match PYTHONS.get_ptr(parent) {
-        Some(python) => {
-            // If the map is full the child's frames are not told.
-            // SAFETY: a value of the map, which is preallocated: never unmapped.
-            let _ = PYTHONS.insert(child, unsafe { *python }, 0);
+fn layout() -> Layout {
+    // SAFETY: `current` is typed, and so is what is loaded from it.
+    unsafe {
+        let mm = follow(current(), TASK_MM);
+        Layout {
+            code: load(mm, MM_CODE),
+            stack: load(mm, MM_STACK),
         }
-        None => forget(child),
     }
-}
-
-/// The process is something else from now on, or nothing.
-#[inline(always)]
-pub fn forget(tgid: u32) {
-    let _ = PYTHONS.remove(tgid);
 }
 
 /// Tells the current thread's frames; zero if it is not known to have any. A global
@@ -90,8 +84,7 @@ pub fn forget(tgid: u32) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn python_frames(time: u64) -> u32 {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let Some(python) = PYTHONS.get_ptr(tgid) else {
+    let Some(python) = PYTHONS.get_ptr(layout()) else {
         return 0;
     };
     // SAFETY: a value of the map, which is preallocated: never unmapped.

@@ -19,10 +19,10 @@ use crate::{
 /// `CLOSE_RANGE_CLOEXEC` of `include/uapi/linux/close_range.h`.
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 
-/// Bytes that are no record, or not one that belongs where it was found.
+/// Bytes that are nothing the kernel side sends, or not what belongs where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It is shorter or longer than a record.
+    /// Nothing that is sent is so long.
     #[error("a record of {0} bytes, {expected} expected", expected = size_of::<Record>())]
     Size(usize),
     /// Its kind has no meaning where it was found.
@@ -175,7 +175,29 @@ pub fn python_stack(bytes: &[u8]) -> Option<PythonStack> {
 }
 
 /// An event of the ring buffer.
-pub fn event(record: &Record) -> Result<Event, Unreadable> {
+pub fn event(bytes: &[u8]) -> Result<Event, Unreadable> {
+    match abi::Entry::read_from_bytes(bytes) {
+        Ok(entry) => Ok(self::entry(&entry)),
+        Err(_) => of_record(&record(bytes)?),
+    }
+}
+
+/// The event that an entry of a table is.
+fn entry(entry: &abi::Entry) -> Event {
+    let table = TableId(entry.table);
+    Event {
+        time: Ktime(entry.time),
+        // Its name comes with the walk's beginning and its end.
+        actor: actor(&entry.task, Default::default()),
+        table,
+        fact: Fact::Entry {
+            table,
+            end: end(&entry.end),
+        },
+    }
+}
+
+fn of_record(record: &Record) -> Result<Event, Unreadable> {
     let end = end(&record.end);
     let [arg0, arg1, arg2, arg3, _] = record.args;
     let flag = |bit| record.flags & bit != 0;
@@ -188,10 +210,6 @@ pub fn event(record: &Record) -> Result<Event, Unreadable> {
             child_tid: Tid(record.peer.tid),
             child_table: TableId(record.peer_table),
             stack,
-        },
-        abi::KIND_ENTRY => Fact::Entry {
-            table: TableId(record.peer_table),
-            end,
         },
         abi::KIND_TABLE => Fact::Walked {
             table: TableId(record.peer_table),

@@ -3,7 +3,6 @@
 
 use crate::{
     output::say,
-    procfs,
     source::Source,
     stacks::{Scout, Scouted},
 };
@@ -22,13 +21,7 @@ pub fn search(source: &mut Source) -> Option<Scout> {
         }
     };
     let tell = move |found| match found {
-        Scouted::Python(process, python) => {
-            pythons.add(process.pid, python);
-            // The kernel side removes it at its end, unless that came before.
-            if procfs::cmdline(process.pid).is_none() {
-                pythons.remove(process.pid);
-            }
-        }
+        Scouted::Python(layout, python) => pythons.add(layout, python),
         Scouted::Unknown(pid, name) => say(format_args!(
             "pipewatch: process {pid} runs {name}, whose frames are not known: which line of \
              Python made a pipe or forked is told of 3.7 to 3.13",

@@ -11,7 +11,7 @@ use crate::{
     emit::{record, send, send_urgent},
     kernel::{Ptr, follow, load, probe},
     maps::{ARMED, SLEEPS, WATCHED, setting},
-    python::{forget, inherit, is_python, place},
+    python::{is_python, place},
     task::{
         PF_KTHREAD, by_current, current, current_watched, flags, identity, table_of, watch, watched,
     },
@@ -36,7 +36,6 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     if record.peer.tgid != parent_tgid {
         watch(record.peer.tgid, record.peer.start);
         record.stack = place(&ctx, record.time);
-        inherit(parent_tgid, record.peer.tgid);
     }
     if setting!(VERBOSE) == 1 {
         aya_log_ebpf::debug!(&ctx, "fork: {} by {}", record.peer.tid, parent_tgid);
@@ -66,7 +65,6 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
         let _ = SLEEPS.remove(old);
         let _ = ARMED.remove(old);
     }
-    forget(record.task.tgid);
     record.peer = record.task;
     record.peer_table = table_of(current());
     if setting!(VERBOSE) == 1 {
@@ -102,7 +100,6 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     if live == 0 {
         record.flags = FLAG_GROUP;
         let _ = WATCHED.remove(who.tgid);
-        forget(who.tgid);
     }
     if armed {
         send_urgent(&record);

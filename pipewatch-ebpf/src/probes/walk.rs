@@ -7,15 +7,15 @@
 //! came with 5.17). A global function takes numbers only, up to five.
 
 use pipewatch_ebpf::{
-    abi::{END_CLOEXEC, KIND_ENTRY, KIND_TABLE, Record},
+    abi::{END_CLOEXEC, Entry, KIND_TABLE, Record},
     offsets::{FDT_CLOEXEC, FDT_FD, FDT_MAX, FDT_OPEN},
 };
 
 use crate::{
-    emit::{record_of, send, send_in_place},
+    emit::{send, send_entry},
     file::end_of,
     kernel::{Ptr, probe, probe_at},
-    task::{by_current, fdt_of},
+    task::{current, fdt_of, identity},
 };
 
 /// Descriptors that a word of the bitmap of open descriptors tells of, words in a
@@ -25,7 +25,7 @@ const BITS: u32 = 64;
 const PART: u32 = 64;
 const MAX_PARTS: u32 = 256;
 
-/// Sends a `KIND_ENTRY` for each pipe end in the table `record.peer_table`,
+/// Sends an `Entry` for each pipe end in the table `record.peer_table`,
 /// and the closing `KIND_TABLE`. `record` brings the members that name the
 /// parties.
 ///
@@ -90,12 +90,12 @@ extern "C" fn walk_word(table: u64, time: u64, fdt: u64, word: u32) -> u32 {
 extern "C" fn walk_fd(table: u64, time: u64, slots: u64, fd: u32, cloexec: u64) -> u32 {
     let file: u64 = probe_at((slots + 8 * u64::from(fd)) as *const u64);
     if let Some(end) = end_of(file, fd, || cloexec as u16 & END_CLOEXEC) {
-        send_in_place(|| {
-            let mut record = record_of(time, KIND_ENTRY);
-            by_current(&mut record);
-            record.peer_table = table;
-            record.end = end;
-            record
+        send_entry(Entry {
+            time,
+            // SAFETY: `current` is typed.
+            task: unsafe { identity(current()) },
+            table,
+            end,
         });
     }
     0

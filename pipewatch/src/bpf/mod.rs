@@ -240,7 +240,7 @@ impl Kernel {
         loop {
             let item = self.ring.next()?;
             let Some(stack) = decode::python_stack(&item) else {
-                return Some(decode::record(&item).and_then(|record| decode::event(&record)));
+                return Some(decode::event(&item));
             };
             self.python_stacks.keep(stack);
         }

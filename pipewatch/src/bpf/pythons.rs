@@ -4,37 +4,36 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, MapData};
-use pipewatch_ebpf::abi::{Python, PythonFrame};
+use pipewatch_ebpf::abi::{Layout, Python, PythonFrame};
 use zerocopy::IntoBytes as _;
 
 use crate::{
     decode::PythonStack,
-    ids::{Ktime, Pid, Tid},
+    ids::{Ktime, Tid},
 };
 
 /// So many stacks are kept, the newest.
 const KEPT: usize = 8_192;
 
+type Key = [u8; size_of::<Layout>()];
+type Value = [u8; size_of::<Python>()];
+
 /// Processes whose frames the kernel side tells.
-pub struct Pythons(HashMap<MapData, u32, [u8; size_of::<Python>()]>);
+pub struct Pythons(HashMap<MapData, Key, Value>);
 
 impl Pythons {
-    pub(super) fn new(map: HashMap<MapData, u32, [u8; size_of::<Python>()]>) -> Self {
+    pub(super) fn new(map: HashMap<MapData, Key, Value>) -> Self {
         Self(map)
     }
 
-    /// Adds a process, or one that runs something else now. If there is no room for
-    /// it, its frames are not told.
-    pub fn add(&mut self, pid: Pid, python: Python) {
-        let mut bytes = [0; size_of::<Python>()];
-        bytes.copy_from_slice(python.as_bytes());
-        let _ = self.0.insert(pid.0, bytes, 0);
-    }
-
-    /// Removes one that has ended, which the kernel side may have done before it was
-    /// added.
-    pub fn remove(&mut self, pid: Pid) {
-        let _ = self.0.remove(&pid.0);
+    /// Adds those that lie in memory as this one. If there is no room, those make it
+    /// whose frames were not told for longest.
+    pub fn add(&mut self, layout: Layout, python: Python) {
+        let mut key: Key = Default::default();
+        key.copy_from_slice(layout.as_bytes());
+        let mut value: Value = [0; size_of::<Python>()];
+        value.copy_from_slice(python.as_bytes());
+        let _ = self.0.insert(key, value, 0);
     }
 }
 

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use blazesym::symbolize::Symbolizer;
+use pipewatch_ebpf::abi::Layout;
 
 use super::{
     native::{self, Depth, Place},
-    process::{FileId, Process, Program},
+    process::{FileId, Process},
 };
 use crate::{ids::ProcKey, stack::Frame};
 
@@ -30,7 +31,7 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct OfProcess {
     /// An exec leaves nothing of these valid.
-    program: Option<Program>,
+    layout: Option<Layout>,
     frames: BTreeMap<Place, Found>,
 }
 
@@ -92,8 +93,8 @@ impl OfProcess {
             process,
             depth,
         } = *names;
-        if self.program != Some(process.program()) {
-            self.program = Some(process.program());
+        if self.layout != Some(process.layout()) {
+            self.layout = Some(process.layout());
             self.frames.clear();
         }
         if self.frames.len() >= PLACES {

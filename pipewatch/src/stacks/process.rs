@@ -8,6 +8,8 @@ use std::{
     path::PathBuf,
 };
 
+use pipewatch_ebpf::abi::Layout;
+
 use crate::ids::{Pid, ProcKey, Tid};
 
 /// Nanoseconds of the unit in which `/proc/PID/stat` has the start of a process
@@ -41,18 +43,11 @@ impl Map {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(u64, u64, i64);
 
-/// The program that a process runs: where its parts are, which the kernel chooses
-/// anew at each exec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Program {
-    first: u64,
-    vdso: u64,
-}
-
 /// A process that was there, and was the one that was meant, when it was opened.
 pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) maps: Vec<Map>,
+    layout: Layout,
     /// Keeps the address space, so that this never reads another process.
     memory: File,
 }
@@ -61,21 +56,26 @@ impl Process {
     /// `None` if it has ended, or may not be looked into.
     pub(super) fn open(key: ProcKey) -> Option<Self> {
         let pid = key.pid;
+        let stat = || text(&format!("/proc/{pid}/stat"));
+        let before = layout(&stat()?)?;
         let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
         let maps = text(&format!("/proc/{pid}/maps"))?;
         let maps = maps.lines().filter_map(map).collect();
-        let stat = text(&format!("/proc/{pid}/stat"))?;
-        (start(&stat)? == key.start / TICK).then_some(Self { pid, maps, memory })
+        let stat = stat()?;
+        let layout = layout(&stat)?;
+        // An exec in between leaves nothing as it was.
+        let is_meant = start(&stat)? == key.start / TICK && layout == before;
+        is_meant.then_some(Self {
+            pid,
+            maps,
+            layout,
+            memory,
+        })
     }
 
-    /// The program it runs.
-    pub(super) fn program(&self) -> Program {
-        let start = |map: Option<&Map>| map.map_or(0, |map| map.range.start);
-        let vdso = self.maps.iter().find(|map| map.path == "[vdso]");
-        Program {
-            first: start(self.maps.first()),
-            vdso: start(vdso),
-        }
+    /// Where the program that it runs lies.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Whether code is at an address.
@@ -228,6 +228,15 @@ fn start(stat: &str) -> Option<u64> {
     fields.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// Where a program lies: fields 26 and 28.
+fn layout(stat: &str) -> Option<Layout> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let code = fields.nth(23)?.parse().ok()?;
+    let stack = fields.nth(1)?.parse().ok()?;
+    Some(Layout { code, stack })
+}
+
 /// `start-end perms offset dev inode path`.
 fn map(line: &str) -> Option<Map> {
     let mut words = line.splitn(6, ' ');
@@ -284,10 +293,15 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_process_with_an_odd_name() {
-        let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+    fn the_start_and_the_layout_of_a_process_with_an_odd_name() {
+        let fields: Vec<String> = (4..=28).map(|field| field.to_string()).collect();
         let stat = format!("1 (a) b) S {}", fields.join(" "));
         assert_eq!(start(&stat), Some(22));
+        let expected = Layout {
+            code: 26,
+            stack: 28,
+        };
+        assert_eq!(layout(&stat), Some(expected));
     }
 
     #[test]

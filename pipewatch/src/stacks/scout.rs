@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipewatch_ebpf::abi::Python;
+use pipewatch_ebpf::abi::{Layout, Python};
 
 use super::{
     cpython::{self, Interpreter, Runtimes},
@@ -37,8 +37,8 @@ const NAMES: usize = 64;
 /// What is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scouted {
-    /// A process whose frames can be told.
-    Python(ProcKey, Python),
+    /// Processes whose frames can be told.
+    Python(Layout, Python),
     /// A process of a release whose frames cannot, and its file's name; each name
     /// once.
     Unknown(Pid, String),
@@ -119,7 +119,7 @@ impl Scout {
 /// What a look has shown.
 #[derive(Debug)]
 enum Seen {
-    Interpreter(Interpreter),
+    Interpreter(Layout, Interpreter),
     /// Perhaps at this look.
     NotYet(usize),
     /// It has ended.
@@ -152,10 +152,10 @@ fn scout(wishes: &Receiver<Wish>, mut tell: impl FnMut(Scouted)) {
         // What a process shows of itself may be made up to confuse whoever reads it.
         let seen = catch_unwind(AssertUnwindSafe(|| see(look, &mut runtimes)));
         match seen.unwrap_or(Seen::Nothing) {
-            Seen::Interpreter(Interpreter::Known(python)) => {
-                tell(Scouted::Python(process, python));
+            Seen::Interpreter(layout, Interpreter::Known(python)) => {
+                tell(Scouted::Python(layout, python));
             }
-            Seen::Interpreter(Interpreter::Unknown(name)) => {
+            Seen::Interpreter(_, Interpreter::Unknown(name)) => {
                 if told.len() < NAMES && told.insert(name.clone()) {
                     tell(Scouted::Unknown(process.pid, name));
                 }
@@ -188,6 +188,8 @@ fn see(look: Look, runtimes: &mut Runtimes) -> Seen {
     let Some(process) = Process::open(process) else {
         return Seen::Nothing;
     };
-    let interpreter = cpython::interpreter(&process, runtimes);
-    interpreter.map_or(Seen::NotYet(number + 1), Seen::Interpreter)
+    match cpython::interpreter(&process, runtimes) {
+        Some(interpreter) => Seen::Interpreter(process.layout(), interpreter),
+        None => Seen::NotYet(number + 1),
+    }
 }

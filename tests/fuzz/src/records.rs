@@ -14,9 +14,12 @@ use pipewatch::{
     stack::Sights,
 };
 use pipewatch_ebpf::abi::{self, Record};
+use zerocopy::IntoBytes as _;
 
 use crate::trace::check;
 
+/// The kind of records that stand for an entry of a table.
+const ENTRY: u16 = 2;
 /// Kinds past those of the kernel side: what else the engine is told.
 const LOOK: u16 = abi::KIND_ROW_TASK + 1;
 const ADOPT: u16 = LOOK + 1;
@@ -89,7 +92,16 @@ fn input(record: &Record, snapshot: &mut Snapshot, now: Ktime) -> Option<Input> 
             let lost = (record.flags & 1 != 0).then_some(now);
             Some(Input::Adopt { snapshot, lost })
         }
-        _ => decode::event(record).ok().map(Input::Event),
+        ENTRY => {
+            let entry = abi::Entry {
+                time: record.time,
+                task: record.task,
+                table: record.peer_table,
+                end: record.end,
+            };
+            decode::event(entry.as_bytes()).ok().map(Input::Event)
+        }
+        _ => decode::event(record.as_bytes()).ok().map(Input::Event),
     }
 }
 
