@@ -274,13 +274,15 @@ pub struct Python {
     pub back: u16,
     /// Where in the code it is, four or eight bytes by release.
     pub place: u16,
-    /// How much of a frame has all of these, in bytes: less than that of
-    /// [`PythonStack::frame`].
+    /// How much of a frame has all of these, in bytes.
     pub span: u16,
+    /// How much in front of a frame may have those that called it, in bytes. With `span`
+    /// less than [`PythonStack::memory`].
+    pub before: u16,
     /// Of a code object: the first of [`mark`]'s four pointers.
     pub names: u16,
     /// Not used.
-    pub unused: [u16; 2],
+    pub unused: u16,
     /// What of the fourth pointer counts.
     pub fourth: u64,
 }
@@ -325,15 +327,15 @@ pub struct PythonStack {
     pub tid: u64,
     /// From the innermost on; the first without code ends them.
     pub frames: [PythonFrame; FRAMES],
-    /// Where the kernel side reads a frame to.
-    pub frame: [u64; FRAME_WORDS],
+    /// Where the kernel side reads the interpreter's frames to.
+    pub memory: [u64; MEMORY_WORDS],
 }
 
-/// Words of a frame of the interpreter that are looked at.
-pub const FRAME_WORDS: usize = 16;
+/// So many words of the interpreter's memory are read at once.
+pub const MEMORY_WORDS: usize = 64;
 
 const _: () = assert!(size_of::<Python>() == 40);
-const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * FRAME_WORDS);
+const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * MEMORY_WORDS);
 const _: () = assert!(size_of::<Task>() == 16);
 const _: () = assert!(size_of::<End>() == 40);
 const _: () = assert!(size_of::<Record>() == 160);

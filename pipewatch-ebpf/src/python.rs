@@ -9,7 +9,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user},
 };
 use pipewatch_ebpf::{
-    abi::{DIRECT, FRAME_WORDS, FRAMES, Layout, Python, PythonStack, mark},
+    abi::{DIRECT, FRAMES, Layout, MEMORY_WORDS, Python, PythonStack, mark},
     offsets::{ABSENT, DENTRY_NAME, FILE_DENTRY, MM_CODE, MM_STACK, TASK_MM, TASK_TLS},
 };
 use zerocopy::FromBytes;
@@ -27,6 +27,8 @@ const MAX_THREADS: u32 = 512;
 /// less than this before it (`struct pthread` of glibc and musl); the next thread's
 /// is as far away as its stack is large.
 const THREAD_SIZE: u64 = 4096;
+/// Pages are as large as this at least.
+const PAGE: u64 = 4096;
 
 /// Reads the current process's memory; what is unreadable yields zero.
 #[inline(always)]
@@ -97,17 +99,26 @@ extern "C" fn python_frames(time: u64) -> u32 {
         frame = user(frame + u64::from(python.inner));
     }
     let mut count = 0;
+    // What has been read of it, from where on, and how far from there frames begin.
+    let (mut start, mut reach) = (0, 0);
     send_frames(|stack: &mut PythonStack| {
         stack.time = time;
         stack.tid = u64::from(bpf_get_current_pid_tgid() as u32);
         let mut i = 0;
         while i < FRAMES {
+            // To read nothing would cost a page fault, and so could what is on the page
+            // before.
+            if frame.wrapping_sub(start) > reach && frame != 0 {
+                // As much as may be of use: it is the calls that cost.
+                reach = u64::from(python.before).min(frame % PAGE);
+                start = frame - reach;
+                read(&mut stack.memory, start, reach + u64::from(python.span));
+            }
+            let at = frame.wrapping_sub(start);
+            let word = |offset: u16| word(&stack.memory, at + u64::from(offset));
             let mut code = 0;
-            // To read nothing would cost a page fault.
             if frame != 0 {
-                // All of a frame at once: it is the calls that cost.
-                read_frame(&mut stack.frame, frame, python.span);
-                code = word(&stack.frame, python.code);
+                code = word(python.code);
             }
             stack.frames[i].code = code;
             if code == 0 {
@@ -115,8 +126,8 @@ extern "C" fn python_frames(time: u64) -> u32 {
             }
             let names = user(code + u64::from(python.names));
             stack.frames[i].mark = mark(names, python.fourth);
-            stack.frames[i].place = word(&stack.frame, python.place);
-            frame = word(&stack.frame, python.back);
+            stack.frames[i].place = word(python.place);
+            frame = word(python.back);
             i += 1;
         }
         count = i as u32;
@@ -124,23 +135,23 @@ extern "C" fn python_frames(time: u64) -> u32 {
     count
 }
 
-/// Reads the beginning of a frame; what is unreadable yields zero.
+/// Reads so many bytes of the process's memory; what is unreadable yields zero.
 #[inline(always)]
-fn read_frame(into: &mut [u64; FRAME_WORDS], frame: u64, span: u16) {
-    let size = u32::from(span) & (size_of_val(into) as u32 - 1);
+fn read(into: &mut [u64; MEMORY_WORDS], from: u64, size: u64) {
+    let size = size as u32 & (size_of_val(into) as u32 - 1);
     // SAFETY: fewer bytes than `into` has; see `user`.
     unsafe {
         let into = into.as_mut_ptr().cast::<c_void>();
-        bpf_probe_read_user(into, size, frame as *const c_void);
+        bpf_probe_read_user(into, size, from as *const c_void);
     }
 }
 
-/// The word at an offset into a frame.
+/// The word at an offset into what was read.
 #[inline(always)]
-fn word(frame: &[u64; FRAME_WORDS], offset: u16) -> u64 {
+fn word(memory: &[u64; MEMORY_WORDS], offset: u64) -> u64 {
     // SAFETY: initialized, aligned, and within the array, as the verifier sees too.
     unsafe {
-        let word = frame.as_ptr().add(usize::from(offset / 8) % FRAME_WORDS);
+        let word = memory.as_ptr().add((offset / 8) as usize % MEMORY_WORDS);
         word.read_volatile()
     }
 }

@@ -2,7 +2,7 @@
 //! members on 64-bit machines, as the headers of one version of each release have them
 //! (`offsetof` of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0).
 
-use pipewatch_ebpf::abi::{DIRECT, Python, mark};
+use pipewatch_ebpf::abi::{DIRECT, MEMORY_WORDS, Python, mark};
 
 use super::lines::Table;
 
@@ -164,9 +164,25 @@ impl Layout {
             back: self.back,
             place: self.place,
             names: self.object.file,
-            span: self.code.max(self.back).max(self.place) + 8,
-            unused: [0; 2],
+            span: self.span(),
+            before: self.before(),
+            unused: 0,
             fourth: self.object.fourth(),
+        }
+    }
+}
+
+impl Layout {
+    fn span(&self) -> u16 {
+        self.code.max(self.back).max(self.place) + 8
+    }
+
+    /// From 3.11 on the frames of a thread lie one behind the other.
+    fn before(&self) -> u16 {
+        if self.object.table == Table::Locations {
+            (8 * MEMORY_WORDS - 8) as u16 - self.span()
+        } else {
+            0
         }
     }
 }
@@ -189,8 +205,6 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
-    use pipewatch_ebpf::abi::FRAME_WORDS;
-
     use super::*;
 
     #[test]
@@ -198,8 +212,9 @@ mod tests {
         assert!(Layout::of(6).is_none());
         for minor in 7..=13 {
             let object = Layout::of(minor).expect("a layout").object;
-            let span = Layout::of(minor).expect("a layout").at(0).span;
-            assert!(usize::from(span) < 8 * FRAME_WORDS, "3.{minor}");
+            let Python { span, before, .. } = Layout::of(minor).expect("a layout").at(0);
+            assert!(usize::from(before + span) < 8 * MEMORY_WORDS, "3.{minor}");
+            assert_eq!(before > 0, minor >= 11, "3.{minor}");
             let pointers = (object.lines - u64::from(object.file)) / 8 + 1;
             assert_eq!(pointers, if minor < 11 { 3 } else { 4 }, "3.{minor}");
         }
