@@ -5,9 +5,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CStr,
-    fs, io,
+    fs::{self, File},
+    io,
+    ops::Deref,
 };
 
+use memmap2::Mmap;
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
     native_endian::{U16, U32},
@@ -23,13 +26,44 @@ const VERSION: u8 = 1;
 /// longer is a circle.
 const LONGEST_CHAIN: usize = 64;
 
+/// The bytes of a file.
+pub enum Bytes {
+    /// As the kernel has them, which costs next to nothing.
+    Mapped(Mmap),
+    /// A copy.
+    Read(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
+/// Linux maps its type information since 6.16 (`btf_sysfs_vmlinux_mmap`); a read takes
+/// a call for each page.
+fn bytes() -> io::Result<Bytes> {
+    let file = File::open(FILE)?;
+    // SAFETY: the kernel never changes what it was built with.
+    let mapped = unsafe { Mmap::map(&file) };
+    mapped.map_or_else(
+        |_| fs::read(FILE).map(Bytes::Read),
+        |it| Ok(Bytes::Mapped(it)),
+    )
+}
+
 /// The type information of the running kernel, as it is in its file.
 ///
 /// # Errors
 ///
 /// The kernel has none, or the file is not to be read.
-pub fn of_running_kernel() -> Result<Vec<u8>, NotLoaded> {
-    fs::read(FILE).map_err(|error| {
+pub fn of_running_kernel() -> Result<Bytes, NotLoaded> {
+    bytes().map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound {
             "pipewatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (the kernels of the large \
              distributions are)"

@@ -13,6 +13,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufReader, Read as _},
     os::fd::{AsRawFd as _, BorrowedFd},
+    panic::resume_unwind,
+    thread::{self, ScopedJoinHandle},
 };
 
 use aya::{
@@ -32,7 +34,7 @@ pub use self::{
     programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
     pythons::Pythons,
 };
-use self::{pythons::Stacks as PythonStacks, skipped::Skipped};
+use self::{offsets::Layout, pythons::Stacks as PythonStacks, skipped::Skipped};
 use crate::{
     arch,
     decode::{self, CallNumbers},
@@ -137,15 +139,11 @@ impl Kernel {
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
     pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Self, NotLoaded> {
-        // It parses the kernel's type information by itself, to relocate members,
-        // which these programs do not need. Before other memory is taken it goes.
-        let mut loader = EbpfLoader::new();
-        loader.btf(None);
-        let types = btf::of_running_kernel()?;
-        let layout = offsets::resolve(&btf::Types::parse(&types)?)?;
-        let btf = Btf::parse(&types, Endianness::default())
-            .map_err(|error| unexpected("understand the kernel's type information", &error))?;
-        drop(types);
+        let Prepared {
+            mut loader,
+            types: btf,
+            layout,
+        } = prepare()?;
         let reads = set(&[
             libc::SYS_read,
             libc::SYS_readv,
@@ -458,6 +456,40 @@ impl Kernel {
             }
         }
     }
+}
+
+/// What must be known of the kernel before anything is loaded.
+struct Prepared {
+    loader: EbpfLoader<'static>,
+    types: Btf,
+    layout: Layout,
+}
+
+/// Reads the kernel's type information: three times, each in its own way, and all at once,
+/// since that is most of what a start takes.
+fn prepare() -> Result<Prepared, NotLoaded> {
+    let types = btf::of_running_kernel()?;
+    thread::scope(|scope| {
+        let loader = scope.spawn(|| {
+            // It does so by itself, to relocate members, which these programs do not need.
+            let mut loader = EbpfLoader::new();
+            loader.btf(None);
+            loader
+        });
+        let parsed = scope.spawn(|| Btf::parse(&types, Endianness::default()));
+        let layout = offsets::resolve(&btf::Types::parse(&types)?)?;
+        let types = joined(parsed)
+            .map_err(|error| unexpected("understand the kernel's type information", &error))?;
+        Ok(Prepared {
+            loader: joined(loader),
+            types,
+            layout,
+        })
+    })
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The set of some system calls, as the programs read it.

@@ -21,6 +21,8 @@ const IN_TRACEFS: &str = "\
     test -d /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing; \
     exec bpftrace -e \"$0\"";
 const SETTLING: Duration = Duration::from_secs(1);
+/// Whatever is attached goes on for a moment with what the operation before has caused.
+const DIGESTION: Duration = Duration::from_millis(200);
 /// Calls and events that pipewatch follows too.
 const BPFTRACE: &str = "\
     tracepoint:syscalls:sys_enter_pipe2, tracepoint:syscalls:sys_exit_pipe2, \
@@ -135,6 +137,7 @@ pub fn measure() -> io::Result<()> {
                 } else {
                     *times
                 };
+                thread::sleep(DIGESTION);
                 let begun = Instant::now();
                 run(times)?;
                 samples.push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(times));
