@@ -5,80 +5,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CStr,
-    fs::{self, File},
-    io,
-    ops::Deref,
 };
 
-use memmap2::Mmap;
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
     native_endian::{U16, U32},
 };
 
-use super::{Cause, NotLoaded};
+use super::{NotLoaded, vmlinux};
 use crate::problem::Problem;
 
-const FILE: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 const VERSION: u8 = 1;
 /// No type in C is reached through as many others, one after the other; what is
 /// longer is a circle.
 const LONGEST_CHAIN: usize = 64;
-
-/// The bytes of a file.
-pub enum Bytes {
-    /// As the kernel has them, which costs next to nothing.
-    Mapped(Mmap),
-    /// A copy.
-    Read(Vec<u8>),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(bytes) => bytes,
-            Self::Read(bytes) => bytes,
-        }
-    }
-}
-
-/// Linux maps its type information since 6.16 (`btf_sysfs_vmlinux_mmap`); a read takes
-/// a call for each page.
-fn bytes() -> io::Result<Bytes> {
-    let file = File::open(FILE)?;
-    // SAFETY: the kernel never changes what it was built with.
-    let mapped = unsafe { Mmap::map(&file) };
-    mapped.map_or_else(
-        |_| fs::read(FILE).map(Bytes::Read),
-        |it| Ok(Bytes::Mapped(it)),
-    )
-}
-
-/// The type information of the running kernel, as it is in its file.
-///
-/// # Errors
-///
-/// The kernel has none, or the file is not to be read.
-pub fn of_running_kernel() -> Result<Bytes, NotLoaded> {
-    bytes().map_err(|error| {
-        let hint = if error.kind() == io::ErrorKind::NotFound {
-            "pipewatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (the kernels of the large \
-             distributions are)"
-        } else {
-            "the file must be readable; is /sys mounted in this container?"
-        };
-        NotLoaded {
-            problem: Problem::new(
-                format!("cannot read the kernel's type information (BTF) {FILE}: {error}"),
-                format!("{hint}; --backend procfs does without"),
-            ),
-            cause: Cause::NoTypes,
-        }
-    })
-}
 
 /// Why bytes are no type information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +43,10 @@ pub enum Unreadable {
 impl From<Unreadable> for NotLoaded {
     fn from(error: Unreadable) -> Self {
         Problem::new(
-            format!("cannot understand the kernel's type information {FILE}: {error}"),
+            format!(
+                "cannot understand the kernel's type information {}: {error}",
+                vmlinux::PATH
+            ),
             "report this with the output of `uname -a`",
         )
         .into()

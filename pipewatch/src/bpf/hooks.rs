@@ -3,8 +3,9 @@
 
 use super::{
     NotLoaded,
-    btf::{self, Kind, Named, Type, Types},
+    btf::{Kind, Named, Type, Types},
     programs::{Hook, PROGRAMS, Program},
+    vmlinux,
 };
 use crate::arch;
 
@@ -26,7 +27,7 @@ const SLOT: u32 = 8;
 ///
 /// The kernel has no type information.
 pub fn drifted() -> Result<Vec<String>, NotLoaded> {
-    let bytes = btf::of_running_kernel()?;
+    let bytes = vmlinux::bytes_of_types()?;
     let types = Types::parse(&bytes)?;
     Ok(Declared::by(&types).drifted())
 }

@@ -8,6 +8,7 @@ mod programs;
 mod pythons;
 mod skipped;
 mod tracefs;
+mod vmlinux;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -468,7 +469,7 @@ struct Prepared {
 /// Reads the kernel's type information: three times, each in its own way, and all at once,
 /// since that is most of what a start takes.
 fn prepare() -> Result<Prepared, NotLoaded> {
-    let types = btf::of_running_kernel()?;
+    let types = vmlinux::bytes_of_types()?;
     thread::scope(|scope| {
         let loader = scope.spawn(|| {
             // It does so by itself, to relocate members, which these programs do not need.
