@@ -89,7 +89,8 @@ extern "C" fn python_frames(time: u64) -> u32 {
     let Some(python) = PYTHONS.get_ptr(layout()) else {
         return 0;
     };
-    // SAFETY: a value of the map, which is preallocated: never unmapped.
+    // SAFETY: a value of the map, which is preallocated: never unmapped. If another takes
+    // its place meanwhile, what is found has no mark that fits.
     let python: Python = unsafe { *python };
     let Some(thread) = thread(&python) else {
         return 0;
