@@ -75,15 +75,20 @@ fn hang_of(command: Command, args: &[&str]) -> Value {
 
 // ---- native ----------------------------------------------------------------------
 
-/// A folder with the C program in it.
+/// A folder with the C program in it that most tests have.
 fn compiled(options: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    compiled_of("c/waiter.c", options)
+}
+
+fn compiled_of(path: &str, options: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("waiter");
+    let path = source(path);
+    let program = folder.path().join(path.file_stem().expect("a name"));
     let status = Command::new("cc")
         .args(["-g", "-o"])
         .arg(&program)
         .args(options)
-        .arg(source("c/waiter.c"))
+        .arg(path)
         .status();
     let status = status.expect("a C compiler, as cc");
     assert!(status.success(), "cc failed");
@@ -119,6 +124,34 @@ fn a_program_with_frame_pointers() {
     assert_c_is_known(&hang);
     let made = &hang["pipe"]["created"]["stack"];
     assert!(functions(made)[0].contains("pipe"), "{made:#}");
+}
+
+#[test]
+fn stacks_do_not_run_out() {
+    let options = ["-O0", "-fno-omit-frame-pointer", "-pthread"];
+    let (_folder, program) = compiled_of("c/paths.c", &options);
+    let mut target = Program::ready(Command::new(program));
+    // All that happens has room, and when the first hang is told, which has lasted longer
+    // than it takes to the next count, what is not needed any more is gone.
+    let args = [
+        "--threshold",
+        "2s",
+        "--stack-wait",
+        "20s",
+        "--buffer",
+        "64MiB",
+    ];
+    let watcher = Watcher::of(&target, &args);
+    target.go();
+    let hangs = |record: &Value| record["type"] == "hang";
+    let early = watcher.wait_for("hang", PATIENCE, hangs);
+    target.go();
+    let later = |record: &Value| hangs(record) && record["id"] != early["id"];
+    let late = watcher.wait_for("second hang", PATIENCE, later);
+    for hang in [early, late] {
+        let made = &hang["pipe"]["created"]["stack"];
+        assert!(functions(made).contains(&"main"), "{hang:#}");
+    }
 }
 
 #[test]
