@@ -287,6 +287,74 @@ fn a_perf_map_that_lies_costs_no_report() {
     }
 }
 
+/// A program that shows itself as a library of Python, by a path at which a FIFO is.
+/// Whoever opens that to read waits for ever.
+fn trap() -> (tempfile::TempDir, Program) {
+    let (folder, program) = compiled(&["-O2"]);
+    let path = folder.path().join("libpython3.11.so");
+    fs::rename(program, &path).expect("a new name");
+    let target = Program::ready(Command::new(&path));
+    fs::remove_file(&path).expect("the program");
+    let made = Command::new("mkfifo")
+        .arg(folder.path().join("libpython3.11.so (deleted)"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    (folder, target)
+}
+
+/// A pipewatch that watches these, and gives a lookup as little time as it can.
+fn hurried(targets: &[&Program]) -> Watcher {
+    let pids = targets.iter().map(|target| target.pid().to_string());
+    let pids = pids.flat_map(|pid| ["-p".to_owned(), pid]);
+    let args: Vec<String> = pids.collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Watcher::start(&[&args, &["--threshold", "300ms", "--stack-wait", "5s"][..]].concat())
+}
+
+fn hang_in(watcher: &Watcher, target: &Program) -> Value {
+    let of_it = |record: &Value| record["reader"]["pid"] == target.pid();
+    watcher.wait_for("hang", PATIENCE, |record| {
+        record["type"] == "hang" && of_it(record)
+    })
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_costs_the_stacks_of_one_process() {
+    let (_trap, mut trap) = trap();
+    let (_folder, program) = compiled(&["-O2"]);
+    let mut good = Program::ready(Command::new(program));
+    let watcher = hurried(&[&trap, &good]);
+    trap.go();
+    let hang = hang_in(&watcher, &trap);
+    assert_eq!(functions(&hang["reader"]["stack"]), [""; 0], "{hang:#}");
+    watcher.wait_for_complaint(
+        &format!("warning: looking into pid {}", trap.pid()),
+        PATIENCE,
+    );
+    good.go();
+    assert_c_is_known(&hang_in(&watcher, &good));
+}
+
+#[test]
+fn files_that_cannot_be_opened_do_not_cost_threads_without_end() {
+    let mut traps: Vec<_> = (0..5).map(|_| trap()).collect();
+    let targets: Vec<&Program> = traps.iter().map(|(_, target)| target).collect();
+    let watcher = hurried(&targets);
+    let threads = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", watcher.pid()));
+        tasks.expect("a pipewatch").count()
+    };
+    let before = threads();
+    for (_, trap) in &mut traps {
+        trap.go();
+        hang_in(&watcher, trap);
+        let warning = format!("warning: looking into pid {} has", trap.pid());
+        watcher.wait_for_complaint(&warning, PATIENCE);
+    }
+    watcher.wait_for_complaint("reports are without stacks from now on", PATIENCE);
+    assert_eq!(threads(), before + 4);
+}
+
 /// A program that is made to confuse whoever reads it hangs, and that is told.
 fn assert_reported_whatever_it_shows(program: &Path, number: usize) {
     let mut target = Program::ready(Command::new(program));

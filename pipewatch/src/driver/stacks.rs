@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Session;
 use crate::{clock, ids::StackId, problem::Problem};
 
-/// How often the stacks are counted.
+/// How often the stacks are counted, which takes a microsecond for each.
 const PERIOD: Duration = Duration::from_secs(1);
 /// So many may be there before it is asked which are needed: an eighth of the room. The
 /// place of a new one goes by its hash, so every eighth finds its place taken.
