@@ -26,7 +26,7 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, EndRow, Fact, Snapshot, TaskRow},
+    event::{Call, Fact, Snapshot, TaskRow},
     finding::{Finding, Hang, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
@@ -428,26 +428,23 @@ impl Session {
     /// Tells the engine which watched threads wait for pipes among others, of
     /// those pipes that may be in question.
     fn see_polls(&mut self) -> Result<(), Problem> {
-        let mut ends: Option<Vec<EndRow>> = None;
-        let pollers = self.host.source.pollers()?;
+        let mut pollers = self.host.source.pollers()?;
+        pollers.retain(|row| self.engine.is_doubtful(row.table));
+        let is_ring = |row: &&TaskRow| row.multiplexed.is_some_and(|it| it.call == Call::IoUring);
+        let rings = pollers.iter().filter(is_ring);
+        let rings: BTreeSet<u64> = rings.map(|row| row.table.0).collect();
+        // Only the kernel's own tables tell what a ring waits for.
+        let ends = if rings.is_empty() {
+            Vec::new()
+        } else {
+            self.host.source.ends(Some(&rings))?
+        };
         for row in &pollers {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
             };
-            if !self.engine.is_doubtful(row.table) {
-                continue;
-            }
-            let fds = if multiplexed.call == Call::IoUring {
-                // Only the kernel's own tables tell what a ring waits for.
-                let known = match ends.take() {
-                    Some(known) => known,
-                    None => {
-                        let tables = pollers.iter().map(|row| row.table.0).collect();
-                        self.host.source.ends(Some(&tables))?
-                    }
-                };
-                let known = ends.insert(known).iter();
-                let of_ring = known.filter(|end| end.ring && end.table == row.table);
+            let fds = if is_ring(&row) {
+                let of_ring = ends.iter().filter(|end| end.ring && end.table == row.table);
                 of_ring.map(|end| end.end.fd).collect()
             } else {
                 procfs::waited_for(row.actor.tid, &multiplexed)
