@@ -15,7 +15,7 @@ use crate::{
     render::top::Gauges,
     source::Source,
     stack::Sights,
-    stacks::{Answer, Desk, Question, Ticket},
+    stacks::{Answer, Desk, Left, Question, Ticket},
     trace_file::{Entry, Writer},
 };
 
@@ -56,7 +56,7 @@ impl Reports {
     /// report waits that long for what it finds.
     pub fn with_stacks(&mut self, patience: Duration) {
         self.patience = patience;
-        match Desk::open() {
+        match Desk::open(patience) {
             Ok(desk) => self.desk = Some(desk),
             Err(error) => say(format_args!("warning: reports are without stacks: {error}")),
         }
@@ -135,6 +135,11 @@ impl Reports {
     /// The trace, or a report, cannot be written.
     pub fn deliver(&mut self, host: &mut Host) -> Result<(), Problem> {
         self.hear(Duration::ZERO);
+        let left = self
+            .desk
+            .as_mut()
+            .and_then(|desk| desk.look_after(std::time::Instant::now()));
+        left.inspect(warn);
         while self.due().is_none_or(|until| until <= Instant::now()) {
             let Some(first) = self.waiting.pop_front() else {
                 break;
@@ -200,4 +205,27 @@ impl Reports {
     pub fn is_closed(&mut self) -> bool {
         self.output.is_closed()
     }
+}
+
+/// Tells why a process has no stacks, or none has any more.
+fn warn(left: &Left) {
+    let Left {
+        process,
+        after,
+        last,
+    } = left;
+    let whom = process.map_or_else(
+        || "a process".to_owned(),
+        |process| format!("pid {}", process.pid),
+    );
+    let then = if *last {
+        "reports are without stacks from now on"
+    } else {
+        "it is without stacks from now on"
+    };
+    say(format_args!(
+        "warning: looking into {whom} has not ended within {} s: {then}\n\
+         hint: is there a file system that does not answer? `--stack-wait` gives it more time",
+        after.as_secs()
+    ));
 }

@@ -75,15 +75,20 @@ fn hang_of(command: Command, args: &[&str]) -> Value {
 
 // ---- native ----------------------------------------------------------------------
 
-/// A folder with the C program in it.
+/// A folder with the C program in it that most tests have.
 fn compiled(options: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    compiled_of("c/waiter.c", options)
+}
+
+fn compiled_of(path: &str, options: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("waiter");
+    let path = source(path);
+    let program = folder.path().join(path.file_stem().expect("a name"));
     let status = Command::new("cc")
         .args(["-g", "-o"])
         .arg(&program)
         .args(options)
-        .arg(source("c/waiter.c"))
+        .arg(path)
         .status();
     let status = status.expect("a C compiler, as cc");
     assert!(status.success(), "cc failed");
@@ -119,6 +124,34 @@ fn a_program_with_frame_pointers() {
     assert_c_is_known(&hang);
     let made = &hang["pipe"]["created"]["stack"];
     assert!(functions(made)[0].contains("pipe"), "{made:#}");
+}
+
+#[test]
+fn stacks_do_not_run_out() {
+    let options = ["-O0", "-fno-omit-frame-pointer", "-pthread"];
+    let (_folder, program) = compiled_of("c/paths.c", &options);
+    let mut target = Program::ready(Command::new(program));
+    // All that happens has room, and when the first hang is told, which has lasted longer
+    // than it takes to the next count, what is not needed any more is gone.
+    let args = [
+        "--threshold",
+        "2s",
+        "--stack-wait",
+        "20s",
+        "--buffer",
+        "64MiB",
+    ];
+    let watcher = Watcher::of(&target, &args);
+    target.go();
+    let hangs = |record: &Value| record["type"] == "hang";
+    let early = watcher.wait_for("hang", PATIENCE, hangs);
+    target.go();
+    let later = |record: &Value| hangs(record) && record["id"] != early["id"];
+    let late = watcher.wait_for("second hang", PATIENCE, later);
+    for hang in [early, late] {
+        let made = &hang["pipe"]["created"]["stack"];
+        assert!(functions(made).contains(&"main"), "{hang:#}");
+    }
 }
 
 #[test]
@@ -252,6 +285,74 @@ fn a_perf_map_that_lies_costs_no_report() {
         let output = watcher.finish(PATIENCE);
         assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{number}");
     }
+}
+
+/// A program that shows itself as a library of Python, by a path at which a FIFO is.
+/// Whoever opens that to read waits for ever.
+fn trap() -> (tempfile::TempDir, Program) {
+    let (folder, program) = compiled(&["-O2"]);
+    let path = folder.path().join("libpython3.11.so");
+    fs::rename(program, &path).expect("a new name");
+    let target = Program::ready(Command::new(&path));
+    fs::remove_file(&path).expect("the program");
+    let made = Command::new("mkfifo")
+        .arg(folder.path().join("libpython3.11.so (deleted)"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    (folder, target)
+}
+
+/// A pipewatch that watches these, and gives a lookup as little time as it can.
+fn hurried(targets: &[&Program]) -> Watcher {
+    let pids = targets.iter().map(|target| target.pid().to_string());
+    let pids = pids.flat_map(|pid| ["-p".to_owned(), pid]);
+    let args: Vec<String> = pids.collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Watcher::start(&[&args, &["--threshold", "300ms", "--stack-wait", "5s"][..]].concat())
+}
+
+fn hang_in(watcher: &Watcher, target: &Program) -> Value {
+    let of_it = |record: &Value| record["reader"]["pid"] == target.pid();
+    watcher.wait_for("hang", PATIENCE, |record| {
+        record["type"] == "hang" && of_it(record)
+    })
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_costs_the_stacks_of_one_process() {
+    let (_trap, mut trap) = trap();
+    let (_folder, program) = compiled(&["-O2"]);
+    let mut good = Program::ready(Command::new(program));
+    let watcher = hurried(&[&trap, &good]);
+    trap.go();
+    let hang = hang_in(&watcher, &trap);
+    assert_eq!(functions(&hang["reader"]["stack"]), [""; 0], "{hang:#}");
+    watcher.wait_for_complaint(
+        &format!("warning: looking into pid {}", trap.pid()),
+        PATIENCE,
+    );
+    good.go();
+    assert_c_is_known(&hang_in(&watcher, &good));
+}
+
+#[test]
+fn files_that_cannot_be_opened_do_not_cost_threads_without_end() {
+    let mut traps: Vec<_> = (0..5).map(|_| trap()).collect();
+    let targets: Vec<&Program> = traps.iter().map(|(_, target)| target).collect();
+    let watcher = hurried(&targets);
+    let threads = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", watcher.pid()));
+        tasks.expect("a pipewatch").count()
+    };
+    let before = threads();
+    for (_, trap) in &mut traps {
+        trap.go();
+        hang_in(&watcher, trap);
+        let warning = format!("warning: looking into pid {} has", trap.pid());
+        watcher.wait_for_complaint(&warning, PATIENCE);
+    }
+    watcher.wait_for_complaint("reports are without stacks from now on", PATIENCE);
+    assert_eq!(threads(), before + 4);
 }
 
 /// A program that is made to confuse whoever reads it hangs, and that is told.

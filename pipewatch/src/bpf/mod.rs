@@ -3,6 +3,7 @@
 pub mod btf;
 mod cause;
 mod hooks;
+mod native_stacks;
 mod offsets;
 mod programs;
 mod pythons;
@@ -20,7 +21,7 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader, Endianness,
-    maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, StackTraceMap},
+    maps::{HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::Iter,
 };
 use pipewatch_ebpf::{
@@ -32,6 +33,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 pub use self::{
     cause::Cause,
     hooks::drifted,
+    native_stacks::NativeStacks,
     programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
     pythons::Pythons,
 };
@@ -125,7 +127,7 @@ pub struct Kernel {
     armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
     asked: HashMap<MapData, u64, u8>,
     counters: PerCpuArray<MapData, u64>,
-    stacks: StackTraceMap<MapData>,
+    native_stacks: NativeStacks,
     python_stacks: PythonStacks,
     /// Of the threads that slept when all were last looked at.
     frame_pointers: Vec<FramePointer>,
@@ -197,7 +199,7 @@ impl Kernel {
             armed: map(&mut ebpf, "ARMED")?,
             asked: map(&mut ebpf, "ASKED")?,
             counters: map(&mut ebpf, "COUNTERS")?,
-            stacks: map(&mut ebpf, "STACKS")?,
+            native_stacks: NativeStacks::new(map(&mut ebpf, "STACKS")?),
             python_stacks: PythonStacks::default(),
             frame_pointers: Vec::new(),
             ebpf,
@@ -353,12 +355,16 @@ impl Kernel {
     /// What was found on the stack of a thread when it did something, of which the
     /// kernel keeps that by this id.
     pub fn stack(&self, time: Ktime, tid: Tid, id: Option<StackId>) -> Walked {
-        let trace = id.and_then(|id| self.stacks.get(&id.0, 0).ok());
-        let native = trace.map(|trace| trace.frames().iter().map(|f| f.ip).collect());
+        let native = id.map(|id| self.native_stacks.of(time, id));
         Walked {
             native: native.unwrap_or_default(),
             python: self.python_stacks.of(time, tid),
         }
+    }
+
+    /// The native stacks that the kernel keeps.
+    pub fn native_stacks(&mut self) -> &mut NativeStacks {
+        &mut self.native_stacks
     }
 
     /// The frame pointer of a thread that slept when all were last looked at.

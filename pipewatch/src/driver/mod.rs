@@ -2,6 +2,8 @@
 //! wait is due for a look, and passes on what the engine concludes.
 
 mod look;
+mod losses;
+mod stacks;
 
 use std::{
     collections::BTreeSet,
@@ -24,8 +26,8 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, EndRow, Fact, Snapshot, TaskRow},
-    finding::{Finding, Hang, Lost, Reason, Report, Started, Stopped, Tally},
+    event::{Call, Fact, Snapshot, TaskRow},
+    finding::{Finding, Hang, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
     input::Input,
@@ -35,7 +37,6 @@ use crate::{
     private_file, privileges,
     problem::Problem,
     procfs,
-    render::top::Gauges,
     reports::Reports,
     rules::Rules,
     signals::{Caught, Signal},
@@ -48,8 +49,6 @@ use crate::{
 /// How often it is seen who waits for several descriptors at once, and whether events
 /// were lost, at least and at most; in between, twice before the threshold.
 const POLLS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
-/// How often a loss is reported while it goes on.
-const LOST: Duration = Duration::from_secs(1);
 /// So long the start waits until it is known which processes run Python.
 const SCOUTING: Duration = Duration::from_millis(250);
 /// How many events are taken in before other work gets its turn.
@@ -127,6 +126,7 @@ struct Session {
     full_warned: bool,
     threshold: Duration,
     polls: Instant,
+    stacks_counted: Instant,
 }
 
 impl Session {
@@ -169,6 +169,7 @@ impl Session {
             full_warned: false,
             threshold: plan.threshold,
             polls: Instant::now(),
+            stacks_counted: Instant::now(),
         })
     }
 
@@ -418,81 +419,32 @@ impl Session {
         }
         if seldom {
             self.mend()?;
+            self.gauge();
         }
-        if self.lost_told.elapsed() >= LOST {
-            self.tell_lost()?;
-        }
-        Ok(())
-    }
-
-    /// Reads the tables anew if events were lost since this was asked last.
-    fn mend(&mut self) -> Result<(), Problem> {
-        let counters = self.host.source.counters();
-        let lost = counters.lost() - self.counters.lost();
-        self.reports.gauge(Gauges {
-            watched: self.engine.watched(),
-            pipes: self.engine.pipes(),
-            events: counters.events,
-            lost_events: counters.lost() + self.unreadable,
-        });
-        let full = counters.map_full > self.counters.map_full;
-        self.counters = counters;
-        if lost > 0 || full {
-            // What is not watched for want of room is as good as lost.
-            self.drain()?;
-            self.host.source.watch_families_again()?;
-            self.adopt(Some(clock::now()))?;
-            self.untold += lost;
-        }
-        if full && !self.full_warned {
-            self.full_warned = true;
-            say(
-                "warning: more processes than pipewatch has room for; some are not watched\n\
-                 hint: watch fewer with --pid",
-            );
-        }
-        Ok(())
-    }
-
-    /// Reports events that were lost, unless all have been told.
-    fn tell_lost(&mut self) -> Result<(), Problem> {
-        let events = std::mem::take(&mut self.untold);
-        if events == 0 {
-            return Ok(());
-        }
-        self.lost_told = Instant::now();
-        let lost = Lost {
-            time: clock::now(),
-            events,
-            rescanned: true,
-        };
-        self.record(|_| Entry::Lost(lost))?;
-        self.report(Report::Lost(lost))
+        self.tell_lost_in_time()?;
+        self.forget_stacks_in_time()
     }
 
     /// Tells the engine which watched threads wait for pipes among others, of
     /// those pipes that may be in question.
     fn see_polls(&mut self) -> Result<(), Problem> {
-        let mut ends: Option<Vec<EndRow>> = None;
-        let pollers = self.host.source.pollers()?;
+        let mut pollers = self.host.source.pollers()?;
+        pollers.retain(|row| self.engine.is_doubtful(row.table));
+        let is_ring = |row: &&TaskRow| row.multiplexed.is_some_and(|it| it.call == Call::IoUring);
+        let rings = pollers.iter().filter(is_ring);
+        let rings: BTreeSet<u64> = rings.map(|row| row.table.0).collect();
+        // Only the kernel's own tables tell what a ring waits for.
+        let ends = if rings.is_empty() {
+            Vec::new()
+        } else {
+            self.host.source.ends(Some(&rings))?
+        };
         for row in &pollers {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
             };
-            if !self.engine.is_doubtful(row.table) {
-                continue;
-            }
-            let fds = if multiplexed.call == Call::IoUring {
-                // Only the kernel's own tables tell what a ring waits for.
-                let known = match ends.take() {
-                    Some(known) => known,
-                    None => {
-                        let tables = pollers.iter().map(|row| row.table.0).collect();
-                        self.host.source.ends(Some(&tables))?
-                    }
-                };
-                let known = ends.insert(known).iter();
-                let of_ring = known.filter(|end| end.ring && end.table == row.table);
+            let fds = if is_ring(&row) {
+                let of_ring = ends.iter().filter(|end| end.ring && end.table == row.table);
                 of_ring.map(|end| end.end.fd).collect()
             } else {
                 procfs::waited_for(row.actor.tid, &multiplexed)

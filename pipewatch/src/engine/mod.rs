@@ -16,7 +16,7 @@ use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
     event::{Actor, Arm, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId},
-    ids::{Ktime, PipeId, ProcKey, TableId, Tid},
+    ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
     input::Input,
     rules::Rules,
     world::World,
@@ -70,6 +70,11 @@ impl Engine {
     /// How many channels are known of them.
     pub fn pipes(&self) -> usize {
         self.world.pipes()
+    }
+
+    /// The stacks that a finding to come may refer to.
+    pub fn stacks(&self) -> BTreeSet<StackId> {
+        self.world.stacks()
     }
 
     /// Takes in whatever it is told.

@@ -6,6 +6,7 @@ use blazesym::symbolize::Symbolizer;
 
 use super::{
     Question, Recorded, cpython,
+    desk::Progress,
     known::{Known, Names},
     merge,
     native::Depth,
@@ -30,6 +31,9 @@ struct Seen {
 /// One look at all that a question is about.
 pub(super) struct Look<'a, Tell> {
     known: &'a mut Known,
+    progress: &'a Progress,
+    /// What is not looked into.
+    shunned: Vec<ProcKey>,
     processes: BTreeMap<ProcKey, Seen>,
     symbolizer: Symbolizer,
     /// Children that have run no other program, by who forked them: in their memory
@@ -41,9 +45,16 @@ pub(super) struct Look<'a, Tell> {
 
 impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     /// A look that tells each thing as it is seen.
-    pub(super) fn new(known: &'a mut Known, tell: Tell) -> Self {
+    pub(super) fn new(
+        known: &'a mut Known,
+        progress: &'a Progress,
+        shunned: Vec<ProcKey>,
+        tell: Tell,
+    ) -> Self {
         Self {
             known,
+            progress,
+            shunned,
             processes: BTreeMap::new(),
             symbolizer: Symbolizer::new(),
             heirs: BTreeMap::new(),
@@ -108,8 +119,10 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     }
 
     fn seen(&mut self, key: ProcKey) -> &mut Seen {
+        self.progress.at(key);
         self.processes.entry(key).or_insert_with(|| {
-            let process = Process::open(key);
+            let shown = !self.shunned.contains(&key);
+            let process = shown.then(|| Process::open(key)).flatten();
             let python = process.as_ref().and_then(python::threads);
             Seen {
                 process,
@@ -148,6 +161,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     }
 
     fn frames(&mut self, key: ProcKey, addresses: &[u64], depth: Depth) -> Vec<Frame> {
+        self.progress.at(key);
         let seen = self.processes.get(&key);
         let process = seen.and_then(|seen| seen.process.as_ref());
         let names = process.map(|process| Names {

@@ -3,6 +3,7 @@
 //! stack. No process is stopped for it.
 
 mod cpython;
+mod desk;
 mod known;
 mod look;
 mod merge;
@@ -12,21 +13,12 @@ mod python;
 mod scout;
 mod unwind;
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, Sender},
-    },
-    thread,
-    time::{Duration, Instant},
+use std::time::Instant;
+
+pub use self::{
+    desk::{Desk, Left},
+    scout::{Scout, Scouted},
 };
-
-use tokio::sync::Notify;
-
-pub use self::scout::{Scout, Scouted};
-use self::{known::Known, look::Look};
 use crate::{
     finding::{Act, Hang, Holder, ViaKind},
     ids::{Ktime, ProcKey, Tid},
@@ -121,66 +113,4 @@ impl Question {
 
 fn key(act: &Act) -> (Ktime, Tid) {
     (act.time, act.actor.tid)
-}
-
-/// Where questions are put and answers come from.
-pub struct Desk {
-    questions: Sender<Question>,
-    answers: Receiver<Answer>,
-    news: Arc<Notify>,
-}
-
-impl Desk {
-    /// Starts the thread that answers. It ends with the desk.
-    ///
-    /// # Errors
-    ///
-    /// There is no room for a thread.
-    pub fn open() -> io::Result<Self> {
-        let (questions, asked) = mpsc::channel();
-        let (answering, answers) = mpsc::channel();
-        let news = Arc::new(Notify::new());
-        let told = Arc::clone(&news);
-        thread::Builder::new()
-            .name("stacks".to_owned())
-            .spawn(move || answer(&asked, &answering, &told))?;
-        Ok(Self {
-            questions,
-            answers,
-            news,
-        })
-    }
-
-    /// Puts a question, which costs no time. `false`: nobody will answer.
-    pub fn ask(&self, question: Question) -> bool {
-        self.questions.send(question).is_ok()
-    }
-
-    /// Told when there may be an answer.
-    pub fn news(&self) -> Arc<Notify> {
-        Arc::clone(&self.news)
-    }
-
-    /// The next answer, if it comes within this time.
-    pub fn answer(&self, within: Duration) -> Option<Answer> {
-        self.answers.recv_timeout(within).ok()
-    }
-}
-
-/// Answers one question after the other, until nobody asks any more.
-fn answer(questions: &Receiver<Question>, answers: &Sender<Answer>, news: &Notify) {
-    let tell = |answer| {
-        // Whoever asked may be gone, which ends this with the next question.
-        let _ = answers.send(answer);
-        news.notify_one();
-    };
-    let mut known = Known::default();
-    while let Ok(question) = questions.recv() {
-        let ticket = question.ticket;
-        let mut look = Look::new(&mut known, |sight| tell(Answer::Sight(ticket, sight)));
-        // What a process shows of itself may be made up to confuse whoever reads
-        // it; that must cost no more than this answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| look.all(&question)));
-        tell(Answer::Done(ticket));
-    }
 }

@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     event::{Actor, End, Event, Fact, Kind, Mode},
     finding::{Act, Created, Step, ViaKind, What},
-    ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
+    ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, StackId, TableId, Tid},
 };
 
 /// A live thread.
@@ -121,6 +121,14 @@ impl World {
     /// How many channels are known.
     pub fn pipes(&self) -> usize {
         self.pipes.len()
+    }
+
+    /// The stacks of all acts that are remembered.
+    pub fn stacks(&self) -> BTreeSet<StackId> {
+        let created = self.pipes.values().filter_map(|pipe| pipe.created);
+        let created = created.filter_map(|created| created.act.stack);
+        let tables = self.tables.values().flat_map(Table::stacks);
+        created.chain(tables).collect()
     }
 
     /// Pipes whose holders changed since the last call.
@@ -560,18 +568,15 @@ mod tests {
     use super::*;
     use crate::event::Snapshot;
 
-    /// A process that is not watched holds an end that a watched one made.
-    fn of_a_stranger(lost: bool) -> Option<ViaKind> {
-        let process = |pid| ProcKey {
+    fn process(pid: u32) -> ProcKey {
+        ProcKey {
             pid: Pid(pid),
             start: 1,
-        };
-        let actor = Actor {
-            process: process(500),
-            tid: Tid(500),
-            comm: "server".into(),
-        };
-        let end = |fd, write: bool| End {
+        }
+    }
+
+    fn end(fd: u32, write: bool) -> End {
+        End {
             fd: Fd(fd),
             pipe: PipeId { dev: 14, inode: 7 },
             address: 1,
@@ -583,21 +588,38 @@ mod tests {
             cloexec: false,
             kind: Kind::Pipe,
             head: Some(0),
-        };
-        let mut world = World::new(Pid(1));
-        world.adopt(&Snapshot::default(), lost);
+        }
+    }
+
+    /// A process does something; each has a table of its own.
+    fn act(world: &mut World, pid: u32, fact: Fact) {
         world.apply(&Event {
             time: Ktime(1),
-            actor,
-            table: TableId(1),
-            fact: Fact::Create {
-                read: end(3, false),
-                write_fd: Fd(4),
-                write_file: Some(FileId(1)),
-                stack: None,
+            actor: Actor {
+                process: process(pid),
+                tid: Tid(pid),
+                comm: "server".into(),
             },
+            table: TableId(pid.into()),
+            fact,
         });
-        let slot = world.slot(process(501), TableId(2), end(4, true));
+    }
+
+    fn creation(stack: Option<StackId>) -> Fact {
+        Fact::Create {
+            read: end(3, false),
+            write_fd: Fd(4),
+            write_file: Some(FileId(1)),
+            stack,
+        }
+    }
+
+    /// A process that is not watched holds an end that a watched one made.
+    fn of_a_stranger(lost: bool) -> Option<ViaKind> {
+        let mut world = World::new(Pid(1));
+        world.adopt(&Snapshot::default(), lost);
+        act(&mut world, 500, creation(None));
+        let slot = world.slot(process(501), TableId(501), end(4, true));
         slot.map(|slot| slot.via.kind)
     }
 
@@ -605,5 +627,46 @@ mod tests {
     fn an_end_was_passed_on_only_if_no_fork_can_have_been_missed() {
         assert_eq!(of_a_stranger(false), Some(ViaKind::Passed));
         assert_eq!(of_a_stranger(true), None);
+    }
+
+    #[test]
+    fn stacks_are_of_what_is_still_held() {
+        let mut world = World::new(Pid(1));
+        let stacks = |world: &World| {
+            world
+                .stacks()
+                .into_iter()
+                .map(|id| id.0)
+                .collect::<Vec<_>>()
+        };
+        act(&mut world, 500, creation(Some(StackId(10))));
+        let table = TableId(501);
+        let fork = Fact::Fork {
+            child: process(501),
+            child_tid: Tid(501),
+            child_table: table,
+            stack: Some(StackId(20)),
+        };
+        act(&mut world, 500, fork);
+        // Before it is told what the child has.
+        assert_eq!(stacks(&world), [10, 20]);
+        for end in [end(3, false), end(4, true)] {
+            act(&mut world, 500, Fact::Entry { table, end });
+        }
+        act(&mut world, 500, Fact::Walked { table });
+        let dup = Fact::Dup {
+            end: end(9, true),
+            from: Fd(4),
+            stack: Some(StackId(30)),
+        };
+        act(&mut world, 500, dup);
+        assert_eq!(stacks(&world), [10, 20, 30]);
+        act(&mut world, 500, Fact::Close { end: end(9, true) });
+        assert_eq!(stacks(&world), [10, 20]);
+        act(&mut world, 500, Fact::Exit { last: true });
+        // The child's are still there.
+        assert_eq!(stacks(&world), [10, 20]);
+        act(&mut world, 501, Fact::Exit { last: true });
+        assert_eq!(stacks(&world), [0_u32; 0]);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc};
 use crate::{
     event::End,
     finding::{Act, ViaKind},
-    ids::{Fd, PipeId, ProcKey},
+    ids::{Fd, PipeId, ProcKey, StackId},
 };
 
 /// How many acts are kept of how a descriptor came to be where it is. A program may
@@ -174,6 +174,16 @@ impl Table {
         self.slots
             .values()
             .filter(move |slot| slot.end.pipe == pipe)
+    }
+
+    /// The stacks of what brought the ends here, and may yet.
+    pub(super) fn stacks(&self) -> impl Iterator<Item = StackId> {
+        let walk = self.walk.iter();
+        let before = walk.clone().flat_map(|walk| walk.before.values());
+        let chains = self.slots.values().chain(before);
+        let acts = chains.flat_map(|slot| slot.via.chain().filter_map(|link| link.act));
+        let acts = acts.chain(walk.map(|walk| walk.act));
+        acts.filter_map(|act| act.stack)
     }
 
     /// Notes that it is not known any more how the write ends of a pipe came here.
