@@ -21,6 +21,7 @@ use tokio::{
 };
 
 pub use self::look::{Looked, look_for, look_once, tables};
+use self::stacks::StackRoom;
 use crate::{
     bpf::{Counters, Options},
     clock::{self, Wall},
@@ -126,7 +127,7 @@ struct Session {
     full_warned: bool,
     threshold: Duration,
     polls: Instant,
-    stacks_counted: Instant,
+    stack_room: StackRoom,
 }
 
 impl Session {
@@ -169,7 +170,7 @@ impl Session {
             full_warned: false,
             threshold: plan.threshold,
             polls: Instant::now(),
-            stacks_counted: Instant::now(),
+            stack_room: StackRoom::new(),
         })
     }
 
