@@ -205,7 +205,7 @@ fn it_stops_and_goes_on() {
         screen.contains("fork-race") && !screen.contains("Stopped")
     });
     pane.press(&["q"]);
-    pane.wait_for("Done");
+    pane.wait_for("last 0");
     assert_eq!(pane.modes(), modes);
 }
 
