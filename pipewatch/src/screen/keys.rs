@@ -21,7 +21,8 @@ fn first(bytes: &[u8]) -> Option<(Option<Key>, &[u8])> {
     let (&byte, rest) = bytes.split_first()?;
     let key = match byte {
         b'\r' | b'\n' => Key::Enter,
-        0x03 => Key::Interrupt,
+        // Ctrl-C, and Ctrl-\, by which a terminal sends SIGQUIT where nobody has taken it.
+        0x03 | 0x1c => Key::Interrupt,
         0x1a => Key::Suspend,
         0x08 | 0x7f => Key::Backspace,
         0x1b => return Some(escape(rest)),
@@ -93,8 +94,8 @@ mod tests {
             ("ä😀".as_bytes(), &[Key::Char('ä'), Key::Char('😀')]),
             (b"\xffq", &[Key::Char('q')]),
             (
-                b"\x03\x1a\x7f\x01",
-                &[Key::Interrupt, Key::Suspend, Key::Backspace],
+                b"\x03\x1c\x1a\x7f\x01",
+                &[Key::Interrupt, Key::Interrupt, Key::Suspend, Key::Backspace],
             ),
         ];
         for (bytes, expected) in expectations {

@@ -185,14 +185,27 @@ impl Shared {
                 }
             }
             if suspend {
-                terminal::suspend()?;
-            } else if terminal::was_continued() {
-                terminal::retake()?;
-            } else {
+                terminal::suspend();
+            } else if !terminal::was_continued() {
                 continue;
+            }
+            while !terminal::retake()? {
+                if self.is_to_end()? {
+                    return Ok(());
+                }
             }
             terminal.clear()?;
             drawn = None;
+        }
+    }
+
+    /// Whether the end has come, within a period.
+    fn is_to_end(&self) -> io::Result<bool> {
+        let mut end = [PollFd::new(&self.end, PollFlags::IN)];
+        match poll(&mut end, Some(&period())) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -203,11 +216,7 @@ impl Shared {
             PollFd::new(&stdin, PollFlags::IN),
             PollFd::new(&self.end, PollFlags::IN),
         ];
-        let period = Timespec {
-            tv_sec: 0,
-            tv_nsec: PERIOD.as_nanos() as _,
-        };
-        match poll(&mut fds, Some(&period)) {
+        match poll(&mut fds, Some(&period())) {
             Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             Ok(_) => {}
             Err(error) => return Err(error.into()),
@@ -223,6 +232,13 @@ impl Shared {
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(Some(Vec::new())),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn period() -> Timespec {
+    Timespec {
+        tv_sec: 0,
+        tv_nsec: PERIOD.as_nanos() as _,
     }
 }
 

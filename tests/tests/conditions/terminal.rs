@@ -74,7 +74,7 @@ fn in_a_script() {
         echo "out $first $second"; echo "err" >&2
         trap '' PIPE
         grep -E '^(SigBlk|SigIgn|Umask|NoNewPrivs|Seccomp):' /proc/self/status
-        ls -l /proc/$$/fd | grep -c -- '->'
+        ls -l /proc/self/fd | grep -c -- '->'
         ulimit -a; pwd; env | grep -v '^_=' | sort | cksum; echo "$@"
         cat
         kill -SEGV $$"#;

@@ -31,7 +31,8 @@ fn top(target: &Program) -> String {
 fn showing(target: &Program) -> (Pane, String) {
     let pane = Pane::new(SIZE, Path::new("/"));
     let modes = pane.modes();
-    pane.line(&format!("{}; echo ended $?", top(target)));
+    // Some signals would leave a file behind.
+    pane.line(&format!("ulimit -c 0; {}; echo ended $?", top(target)));
     pane.wait_for("Enter details");
     assert_ne!(pane.modes(), modes);
     (pane, modes)
@@ -107,6 +108,61 @@ fn signals_give_the_terminal_back() {
         pane.signal(signal);
         assert_given_back(&pane, &modes, 0);
     }
+}
+
+#[test]
+fn signals_that_nobody_waits_for_give_it_back_too() {
+    let target = hang();
+    for signal in [Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGUSR1] {
+        let (pane, modes) = showing(&target);
+        pane.signal(signal);
+        assert_given_back(&pane, &modes, 128 + signal as u8);
+    }
+}
+
+/// Where Ctrl-\ is no key, it is that signal.
+#[test]
+fn the_key_to_quit_quits() {
+    let target = hang();
+    let (pane, modes) = showing(&target);
+    pane.press(&["C-\\"]);
+    assert_given_back(&pane, &modes, 0);
+}
+
+/// Waits for the end of a job, which the shell then tells.
+const END: &str = "while kill -0 %1 2> /dev/null; do sleep 0.1; done";
+
+#[test]
+fn it_can_be_ended_while_it_is_stopped_and_in_the_background() {
+    let target = hang();
+    let (pane, modes) = showing(&target);
+    pane.press(&["C-z"]);
+    pane.wait_for("ended 148");
+    pane.line(&format!("clear; kill %1; {END}"));
+    pane.wait_for("Done");
+    assert_eq!(pane.modes(), modes);
+
+    let (pane, modes) = showing(&target);
+    pane.press(&["C-z"]);
+    pane.wait_for("ended 148");
+    pane.line("bg; echo again $?");
+    pane.wait_for("again 0");
+    // It goes on, without the terminal.
+    assert_eq!(pane.modes(), modes);
+    pane.line("clear; jobs; fg; echo second $?");
+    pane.wait_for("Enter details");
+    pane.press(&["C-z"]);
+    pane.wait_for("second 148");
+    pane.line(&format!("bg; kill -QUIT %1; {END}"));
+    pane.wait_for("Quit");
+    assert_eq!(pane.modes(), modes);
+
+    // Stopped in the midst of it, with the terminal taken.
+    let (pane, _) = showing(&target);
+    pane.signal(Signal::SIGSTOP);
+    pane.wait_for("ended 147");
+    pane.line(&format!("clear; kill %1; kill -CONT %1; {END}"));
+    pane.wait_for("Done");
 }
 
 #[test]
