@@ -137,7 +137,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         return inferred(holding, wait, evidence);
     };
     let made_by = pipe
-        .and_then(|pipe| pipe.created)
+        .and_then(Pipe::created)
         .map(|created| created.act.actor.process);
     let is_reader = holding.process == wait.actor.process;
     if made_by == Some(holding.process) {

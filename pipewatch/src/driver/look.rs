@@ -117,7 +117,8 @@ impl Session {
         enough: impl Fn(&Self) -> bool,
     ) -> Result<(), Problem> {
         self.see_polls()?;
-        let lasting = (lasting + 2 * self.host.source.tick()).as_nanos();
+        let tick = self.host.source.pace(Duration::ZERO).tick;
+        let lasting = (lasting + 2 * tick).as_nanos();
         let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
         while let Some(look) = self.engine.next_look().filter(|look| *look < end) {
             if enough(self) {

@@ -20,6 +20,7 @@ use tokio::{
 
 pub use self::look::{Looked, look_for, look_once, tables};
 use crate::{
+    allocator,
     bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
@@ -39,15 +40,12 @@ use crate::{
     reports::Reports,
     rules::Rules,
     signals::{Caught, Signal},
-    source::Source,
+    source::{Pace, Source},
     stacks::Scout,
     target::{self, NotStarted, Running},
     trace_file::{self, Entry, Header},
 };
 
-/// How often it is seen who waits for several descriptors at once, and whether events
-/// were lost, at least and at most; in between, twice before the threshold.
-const POLLS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// How often a loss is reported while it goes on.
 const LOST: Duration = Duration::from_secs(1);
 /// So long the start waits until it is known which processes run Python.
@@ -125,8 +123,8 @@ struct Session {
     /// Hangs that are kept for who asked, and not reported.
     kept: Option<Vec<Hang>>,
     full_warned: bool,
-    threshold: Duration,
-    polls: Instant,
+    pace: Pace,
+    ticks: u32,
 }
 
 impl Session {
@@ -141,6 +139,7 @@ impl Session {
             verbose: plan.debug,
         };
         let source = Source::open(plan.backend, options)?;
+        allocator::trim();
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
             min_confidence: plan.min_confidence,
@@ -155,6 +154,7 @@ impl Session {
             trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {
+            pace: source.pace(plan.threshold),
             host: Host { source, wall },
             engine: Engine::new(rules),
             reports: Reports::new(output, recorder.transpose()?),
@@ -167,8 +167,7 @@ impl Session {
             tally: Tally::default(),
             kept: None,
             full_warned: false,
-            threshold: plan.threshold,
-            polls: Instant::now(),
+            ticks: 0,
         })
     }
 
@@ -261,7 +260,7 @@ impl Session {
             None => None,
         };
         let news = self.reports.news();
-        let period = self.host.source.tick();
+        let period = self.pace.tick;
         let end = plan
             .duration
             .and_then(|duration| Instant::now().checked_add(duration));
@@ -365,7 +364,7 @@ impl Session {
             .engine
             .next_look()
             .map_or(u64::MAX / 4, |look| look.since(now));
-        Instant::now() + Duration::from_nanos(wait).min(self.host.source.tick())
+        Instant::now() + Duration::from_nanos(wait).min(self.pace.tick)
     }
 
     /// Takes in the events that are there.
@@ -402,10 +401,7 @@ impl Session {
                 sleep,
             })?;
         }
-        let seldom = Instant::now() >= self.polls;
-        if seldom {
-            let [least, most] = POLLS;
-            self.polls = Instant::now() + (self.threshold * 2 / 5).clamp(least, most);
+        if self.ticks.is_multiple_of(self.pace.polls) {
             self.see_polls()?;
         }
         self.drain()?;
@@ -416,9 +412,10 @@ impl Session {
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
-        if seldom {
+        if self.ticks.is_multiple_of(self.pace.losses) {
             self.mend()?;
         }
+        self.ticks = self.ticks.wrapping_add(1);
         if self.lost_told.elapsed() >= LOST {
             self.tell_lost()?;
         }
@@ -585,6 +582,7 @@ impl Session {
         }
         let tasks = snapshot.tasks.clone();
         self.tell(Input::Adopt { snapshot, lost })?;
+        allocator::trim();
         Ok(tasks)
     }
 

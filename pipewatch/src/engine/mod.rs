@@ -124,6 +124,10 @@ impl Engine {
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
         self.world.adopt(snapshot, lost.is_some());
+        if self.waits.is_empty() {
+            // Nobody is waiting whom it concerns what has changed.
+            self.world.take_changed();
+        }
         // Threads may have ended unseen.
         let present: BTreeSet<Tid> = snapshot.tasks.iter().map(|row| row.actor.tid).collect();
         self.waits

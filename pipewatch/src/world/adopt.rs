@@ -1,11 +1,11 @@
 //! Taking over what the kernel's tables show: at the beginning, and after events
 //! were lost. What a table does not show any more tells of acts that were missed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
-    event::Snapshot,
+    event::{End, Snapshot},
     ids::{PipeId, ProcKey, TableId},
 };
 
@@ -33,15 +33,15 @@ impl World {
         known.retain(|id, _| owners.get(id) == former.get(id));
         for row in &snapshot.ends {
             let old = known
-                .get_mut(&row.table)
-                .and_then(|table| table.slots.remove(&(row.end.fd, row.end.pipe)))
+                .get(&row.table)
+                .and_then(|table| table.slot(row.end.fd, row.end.pipe))
                 .filter(|slot| slot.end.is_same(&row.end));
-            let kept = old.as_ref().is_some_and(|old| {
+            let kept = old.is_some_and(|old| {
                 let cleared = old.end.cloexec && !row.end.cloexec;
                 cleared && row.end.mode.write
             });
             let (via, intent) = match old {
-                Some(slot) => (slot.via, slot.intent),
+                Some(slot) => (Rc::clone(&slot.via), slot.intent),
                 None => (Provenance::unknown(), None),
             };
             let slot = Slot {
@@ -54,11 +54,12 @@ impl World {
                 self.missed(row.table, &owners, row.end.pipe, Some(Sign::KeptForExec));
             }
         }
-        for (id, gone) in known {
-            self.missed_closes(id, &owners, &gone);
+        for (id, former) in known {
+            self.missed_closes(id, &owners, &former);
         }
         for table in self.tables.values_mut() {
             table.known = true;
+            table.slots.shrink();
         }
         self.pipes.retain(|_, pipe| pipe.slots > 0);
     }
@@ -74,12 +75,15 @@ impl World {
         owners
     }
 
-    /// `gone` is what a table held and does not hold any more.
-    fn missed_closes(&mut self, id: TableId, owners: &Owners, gone: &Table) {
+    /// `former` is a table as it was known; it may not hold all of that any more.
+    fn missed_closes(&mut self, id: TableId, owners: &Owners, former: &Table) {
         let reads = |slot: &&Slot| slot.end.mode.read && !slot.end.mode.write;
-        for slot in gone.slots.values().filter(reads) {
-            let pipe = slot.end.pipe;
+        for slot in former.slots.iter().filter(reads) {
+            let End { fd, pipe, .. } = slot.end;
             let table = self.tables.get(&id);
+            if table.is_some_and(|table| table.slot(fd, pipe).is_some()) {
+                continue;
+            }
             let survives_exec = |slot: &Slot| slot.end.mode.write && !slot.end.cloexec;
             let by_exec = slot.end.cloexec
                 && table.is_some_and(|table| table.of_pipe(pipe).any(survives_exec));

@@ -12,7 +12,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::table::{Slots, Walk, places};
+use self::table::{Slots, Walk};
 pub use self::{
     pipe::Pipe,
     table::{Intent, Provenance, Sign, Slot, Table},
@@ -77,12 +77,12 @@ impl World {
         let mut slots = self
             .table(id)
             .into_iter()
-            .flat_map(|table| table.slots.values());
+            .flat_map(|table| table.slots.iter());
         slots.any(|slot| self.is_doubtful(&slot.end))
     }
 
     fn is_doubtful(&self, end: &End) -> bool {
-        let doubtful = |pipe: &Pipe| pipe.released.is_some() || pipe.created.is_none();
+        let doubtful = |pipe: &Pipe| pipe.released().is_some() || pipe.created().is_none();
         let reads = end.mode.read && !end.mode.write;
         reads && self.pipe(end.pipe).is_some_and(doubtful)
     }
@@ -152,13 +152,13 @@ impl World {
                 if child_table != table {
                     self.disuse_table(child_table, act(stack));
                     let (before, known) = self.copy_of(table);
-                    self.tables.entry(child_table).or_default().walk = Some(Walk {
+                    self.tables.entry(child_table).or_default().walk = Some(Box::new(Walk {
                         kind: Some(ViaKind::Fork),
                         act: act(stack),
                         before,
                         known,
                         own: false,
-                    });
+                    }));
                 }
                 self.add_thread(
                     Actor {
@@ -331,7 +331,7 @@ impl World {
         let Some(table) = self.tables.remove(&id) else {
             return;
         };
-        for slot in table.slots.into_values() {
+        for slot in table.slots {
             self.note_release(&slot, None, act);
             self.forget(slot.end.pipe);
         }
@@ -383,7 +383,7 @@ impl World {
                 via: via.clone(),
                 intent: None,
             };
-            self.pipes.entry(end.pipe).or_default().created = Some(created);
+            self.pipes.entry(end.pipe).or_default().create(created);
             self.insert(table, slot);
         }
     }
@@ -412,7 +412,7 @@ impl World {
         let slot = self
             .tables
             .get_mut(&table)
-            .and_then(|table| table.slots.get_mut(&(end.fd, end.pipe)));
+            .and_then(|table| table.slots.get_mut(end.fd, end.pipe));
         let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else {
             return;
         };
@@ -424,21 +424,22 @@ impl World {
     }
 
     fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
-        for slot in self.take_slots(table, fd, |_| true) {
+        for slot in self.take_slots(table, fd, fd, |_| true) {
             self.note_close(table, &slot, head, act);
             self.forget(slot.end.pipe);
         }
     }
 
-    /// Takes what a descriptor is out of a table, if it is what is wanted.
-    fn take_slots(&mut self, table: TableId, fd: Fd, wanted: impl Fn(&End) -> bool) -> Vec<Slot> {
-        let Some(table) = self.tables.get_mut(&table) else {
-            return Vec::new();
-        };
-        let taken = table
-            .slots
-            .extract_if(places(fd, fd), |_, slot| wanted(&slot.end));
-        taken.map(|(_, slot)| slot).collect()
+    /// Takes what descriptors are out of a table, if it is what is wanted.
+    fn take_slots(
+        &mut self,
+        table: TableId,
+        first: Fd,
+        last: Fd,
+        wanted: impl Fn(&End) -> bool,
+    ) -> Vec<Slot> {
+        let table = self.tables.get_mut(&table);
+        table.map_or_else(Vec::new, |table| table.slots.take(first, last, wanted))
     }
 
     /// A descriptor was closed by a call, so on purpose.
@@ -465,15 +466,23 @@ impl World {
             return;
         };
         if mark_only {
-            for (_, slot) in table.slots.range_mut(places(first, last)) {
+            for slot in table.slots.range_mut(first, last) {
                 slot.end.cloexec = true;
             }
             return;
         }
-        let slots = table.slots.range(places(first, last));
-        let fds: BTreeSet<Fd> = slots.map(|((fd, _), _)| *fd).collect();
-        for fd in fds {
-            self.close(id, fd, None, act);
+        // All go at once, since there may be many. What one tells of those that go
+        // after it, it tells while they are there.
+        let slots = table.slots.range(first, last).iter();
+        let ends: Vec<End> = slots.map(|slot| slot.end).collect();
+        for end in ends {
+            let slot = self.table(id).and_then(|it| it.slot(end.fd, end.pipe));
+            if let Some(slot) = slot.cloned() {
+                self.note_close(id, &slot, None, act);
+            }
+        }
+        for slot in self.take_slots(id, first, last, |_| true) {
+            self.forget(slot.end.pipe);
         }
     }
 
@@ -493,10 +502,10 @@ impl World {
             return;
         };
         let made = pipe
-            .created
+            .created()
             .is_some_and(|created| created.act.actor.process == act.actor.process);
         if !made {
-            pipe.left = Some(act.time);
+            pipe.leave(act.time);
         }
         if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
             pipe.release(act.time, head);
@@ -512,11 +521,12 @@ impl World {
             pipe.see_file(file);
         }
         // Whatever else it was, it is not any more; a socket is two ends.
-        for old in self.take_slots(table, fd, |old| old.pipe == id || old.file != file) {
+        let other = |old: &End| old.pipe == id || old.file != file;
+        for old in self.take_slots(table, fd, fd, other) {
             self.forget(old.end.pipe);
         }
         let slots = &mut self.tables.entry(table).or_default().slots;
-        slots.insert((fd, id), slot);
+        slots.insert(slot);
     }
 
     /// One descriptor less refers to the pipe; without any it is gone.
