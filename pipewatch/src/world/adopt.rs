@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
-    event::{End, Snapshot},
+    event::{End, EndRow, Snapshot},
     ids::{PipeId, ProcKey, TableId},
 };
 
@@ -31,27 +31,11 @@ impl World {
         let owners = self.owners();
         // One at an address where another process had one is not the same.
         known.retain(|id, _| owners.get(id) == former.get(id));
-        for row in &snapshot.ends {
-            let old = known
-                .get(&row.table)
-                .and_then(|table| table.slot(row.end.fd, row.end.pipe))
-                .filter(|slot| slot.end.is_same(&row.end));
-            let kept = old.is_some_and(|old| {
-                let cleared = old.end.cloexec && !row.end.cloexec;
-                cleared && row.end.mode.write
-            });
-            let (via, intent) = match old {
-                Some(slot) => (Rc::clone(&slot.via), slot.intent),
-                None => (Provenance::unknown(), None),
-            };
-            let slot = Slot {
-                end: row.end,
-                via,
-                intent,
-            };
-            self.insert(row.table, slot);
-            if kept {
-                self.missed(row.table, &owners, row.end.pipe, Some(Sign::KeptForExec));
+        for rows in snapshot.ends.chunk_by(|row, next| row.table == next.table) {
+            let table = self.tables.entry(rows[0].table).or_default();
+            table.slots.reserve(rows.len());
+            for row in rows {
+                self.adopt_end(row, &known, &owners);
             }
         }
         for (id, former) in known {
@@ -59,9 +43,34 @@ impl World {
         }
         for table in self.tables.values_mut() {
             table.known = true;
-            table.slots.shrink();
         }
-        self.pipes.retain(|_, pipe| pipe.slots > 0);
+        // Built anew it takes half the room.
+        let pipes = std::mem::take(&mut self.pipes).into_iter();
+        self.pipes = pipes.filter(|(_, pipe)| pipe.slots > 0).collect();
+    }
+
+    fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
+        let old = known
+            .get(&row.table)
+            .and_then(|table| table.slot(row.end.fd, row.end.pipe))
+            .filter(|slot| slot.end.is_same(&row.end));
+        let kept = old.is_some_and(|old| {
+            let cleared = old.end.cloexec && !row.end.cloexec;
+            cleared && row.end.mode.write
+        });
+        let (via, intent) = match old {
+            Some(slot) => (Rc::clone(&slot.via), slot.intent),
+            None => (Provenance::unknown(), None),
+        };
+        let slot = Slot {
+            end: row.end,
+            via,
+            intent,
+        };
+        self.insert(row.table, slot);
+        if kept {
+            self.missed(row.table, owners, row.end.pipe, Some(Sign::KeptForExec));
+        }
     }
 
     fn owners(&self) -> Owners {

@@ -168,6 +168,11 @@ impl Slots {
         taken.collect()
     }
 
+    /// Makes room for no more than that many others.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.0.reserve_exact(count);
+    }
+
     /// Gives back what room is left for more.
     pub(super) fn shrink(&mut self) {
         self.0.shrink_to_fit();
