@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_has_long_been_healthy_is_looked_at_when_others_are() {
-        let next = |now, healthy| refresh(Ktime(now * 1_000 * MS), healthy * 1_000 * MS).0;
-        let next = |now, healthy| next(now, healthy) / (1_000 * MS);
+        const S: u64 = 1_000 * MS;
+        let next = |now: u64, healthy: u64| refresh(Ktime(now * S), healthy * S).0 / S;
         let healthy = [0, 39, 40, 59, 60, 1_000_000];
         assert_eq!(
             healthy.map(|healthy| next(1, healthy)),
