@@ -76,14 +76,13 @@ pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<En
         Target::Pids(pids) => {
             session.settle(&plan);
             session.watch_pids(pids)?;
-            let tasks = session.adopt(None)?;
-            Session::all_live(pids, &tasks)?;
+            session.adopt(None, pids)?;
             session.start(&plan, Some(pids.clone()))?;
             None
         }
         Target::All => {
             session.settle(&plan);
-            session.adopt(None)?;
+            session.adopt(None, &[])?;
             session.start(&plan, None)?;
             None
         }
@@ -438,7 +437,7 @@ impl Session {
             // What is not watched for want of room is as good as lost.
             self.drain()?;
             self.host.source.watch_families_again()?;
-            self.adopt(Some(clock::now()))?;
+            self.adopt(Some(clock::now()), &[])?;
             self.untold += lost;
         }
         if full && !self.full_warned {
@@ -562,17 +561,19 @@ impl Session {
     }
 
     /// Lets the engine take over what the kernel's tables show of the watched
-    /// processes. Returns their threads.
-    fn adopt(&mut self, lost: Option<Ktime>) -> Result<Vec<TaskRow>, Problem> {
+    /// processes, of which some must live.
+    fn adopt(&mut self, lost: Option<Ktime>, named: &[Pid]) -> Result<(), Problem> {
         let snapshot = self.snapshot()?;
-        self.take_over(snapshot, lost)
+        self.take_over(snapshot, lost, named)
     }
 
     fn take_over(
         &mut self,
         snapshot: Snapshot,
         lost: Option<Ktime>,
-    ) -> Result<Vec<TaskRow>, Problem> {
+        named: &[Pid],
+    ) -> Result<(), Problem> {
+        Self::all_live(named, &snapshot.tasks)?;
         let source = &self.host.source;
         let mut snapshot = snapshot.only(|process| source.is_watched(process.pid));
         source.date(&mut snapshot);
@@ -580,10 +581,9 @@ impl Session {
         if let Some(scout) = self.scout.as_ref().filter(|_| lost.is_none()) {
             scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));
         }
-        let tasks = snapshot.tasks.clone();
         self.tell(Input::Adopt { snapshot, lost })?;
         allocator::trim();
-        Ok(tasks)
+        Ok(())
     }
 
     /// Tells the engine something, records it, and reports what comes of it.

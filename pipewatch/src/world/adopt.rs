@@ -44,9 +44,11 @@ impl World {
         for table in self.tables.values_mut() {
             table.known = true;
         }
-        // Built anew it takes half the room.
-        let pipes = std::mem::take(&mut self.pipes).into_iter();
-        self.pipes = pipes.filter(|(_, pipe)| pipe.slots > 0).collect();
+        self.pipes.retain(|_, pipe| pipe.slots > 0);
+        pack(&mut self.threads);
+        pack(&mut self.processes);
+        pack(&mut self.tables);
+        pack(&mut self.pipes);
     }
 
     fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
@@ -59,7 +61,7 @@ impl World {
             cleared && row.end.mode.write
         });
         let (via, intent) = match old {
-            Some(slot) => (Rc::clone(&slot.via), slot.intent),
+            Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
             None => (Provenance::unknown(), None),
         };
         let slot = Slot {
@@ -114,4 +116,10 @@ impl World {
             table.forget_history(pipe);
         }
     }
+}
+
+/// Builds a map anew, which leaves its nodes full: those of one that has grown in the
+/// order of its keys are half empty.
+fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+    *map = std::mem::take(map).into_iter().collect();
 }

@@ -196,7 +196,7 @@ pub struct Slot {
     /// How it came to be here.
     pub via: Rc<Provenance>,
     /// Whether it was put to use, here or before it was inherited.
-    pub intent: Option<Intent>,
+    pub intent: Option<Rc<Intent>>,
 }
 
 /// A report of a table's contents that is not complete yet.
@@ -255,9 +255,10 @@ impl Table {
 
     /// Notes a sign that concerns the write ends of a pipe.
     pub(super) fn sign(&mut self, pipe: PipeId, intent: Intent) {
+        let intent = Rc::new(intent);
         for slot in self.slots.iter_mut() {
             if slot.end.pipe == pipe && slot.end.mode.write {
-                slot.intent = Some(intent);
+                slot.intent = Some(Rc::clone(&intent));
             }
         }
     }

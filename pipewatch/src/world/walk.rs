@@ -81,12 +81,12 @@ impl World {
         // A flag that is gone was cleared, by whatever call. An exec shows only
         // what survived, so the program's own process did it.
         let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
-        let intent = former.as_ref().and_then(|slot| slot.intent);
+        let intent = former.as_ref().and_then(|slot| slot.intent.clone());
         let intent = if cleared && end.mode.write {
-            Some(Intent {
+            Some(Rc::new(Intent {
                 sign: Sign::KeptForExec,
                 by,
-            })
+            }))
         } else {
             intent
         };
@@ -113,7 +113,7 @@ impl World {
         };
         let (kind, intent) = if opened {
             let sign = Sign::Opened;
-            (ViaKind::Opened, Some(Intent { sign, by }))
+            (ViaKind::Opened, Some(Rc::new(Intent { sign, by })))
         } else {
             (ViaKind::Passed, None)
         };
