@@ -612,6 +612,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_host_has_most_of_takes_little_room() {
+        assert!(size_of::<Slot>() <= 88);
+        assert!(size_of::<Pipe>() <= 32);
+        assert!(size_of::<Table>() <= 40);
+    }
+
+    #[test]
     fn an_end_was_passed_on_only_if_no_fork_can_have_been_missed() {
         assert_eq!(of_a_stranger(false), Some(ViaKind::Passed));
         assert_eq!(of_a_stranger(true), None);

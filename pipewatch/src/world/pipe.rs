@@ -75,6 +75,8 @@ impl Pipe {
         if closes.len() == CLOSES {
             closes.pop_front();
         }
+        // Most see one.
+        closes.reserve_exact(1);
         closes.push_back(step);
     }
 
