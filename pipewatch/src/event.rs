@@ -446,13 +446,10 @@ impl Snapshot {
     }
 
     /// What it shows of some processes.
-    pub fn only(&self, of: impl Fn(ProcKey) -> bool) -> Self {
-        let tasks = self.tasks.iter().filter(|row| of(row.actor.process));
-        let ends = self.ends.iter().filter(|row| of(row.actor.process));
-        Self {
-            tasks: tasks.copied().collect(),
-            ends: ends.copied().collect(),
-        }
+    pub fn only(mut self, of: impl Fn(ProcKey) -> bool) -> Self {
+        self.tasks.retain(|row| of(row.actor.process));
+        self.ends.retain(|row| of(row.actor.process));
+        self
     }
 
     /// The channels that have more open write descriptions than it shows, by their

@@ -1,5 +1,6 @@
 //! pipewatch: why does this read not return? See ARCHITECTURE.md.
 
+pub mod allocator;
 pub mod arch;
 pub mod bpf;
 pub mod cgroup;

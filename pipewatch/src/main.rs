@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipewatch::{
+    allocator,
     cli::{self, Backend, Cli, Command, Format, HtmlArg, Parsed, Stacks},
     demo, doctor,
     driver::{self, Ended},
@@ -35,7 +36,7 @@ const FAILURE: u8 = 2;
 const OWN_FAILURE: u8 = 125;
 
 fn main() -> ExitCode {
-    return_what_is_large();
+    allocator::return_what_is_large();
     let cli = match cli::parse(std::env::args_os()) {
         Ok(Parsed::Do(cli)) => cli,
         Ok(Parsed::Print(text)) => {
@@ -61,17 +62,6 @@ fn main() -> ExitCode {
         complain(&error);
         failure
     }))
-}
-
-/// Lists of everything on the host are large for a moment: what takes more than a
-/// megabyte is to go back to the host at once, which the allocator otherwise unlearns
-/// (mallopt(3): `M_MMAP_THRESHOLD` grows unless it is set).
-fn return_what_is_large() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number, before there are other threads.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
-    }
 }
 
 /// The error and all its causes on one line, and what to do.

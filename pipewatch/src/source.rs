@@ -61,6 +61,31 @@ pub struct Looking {
     state: Option<(Snapshot, Ktime)>,
 }
 
+/// How often it is looked at what no event tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Who sleeps in a read. What is not urgent waits that long too.
+    pub tick: Duration,
+    /// In every which tick, who waits for several descriptors at once.
+    pub polls: u32,
+    /// In every which tick, whether events were lost.
+    pub losses: u32,
+}
+
+impl Pace {
+    fn new(tick: Duration, polls: Duration) -> Self {
+        let ticks = |time: Duration| time.as_nanos().div_ceil(tick.as_nanos()) as u32;
+        Self {
+            tick,
+            polls: ticks(polls),
+            losses: ticks(LOSSES),
+        }
+    }
+}
+
+/// So late it may be seen that events were lost.
+const LOSSES: Duration = Duration::from_millis(400);
+
 /// How often it is seen which descriptors the watched processes have.
 const STATE: u64 = 1_000_000_000;
 
@@ -116,13 +141,19 @@ impl Source {
         }
     }
 
-    /// How often sleepers are looked at. What is not urgent waits that long too.
-    pub fn tick(&self) -> Duration {
-        Duration::from_millis(match self {
-            Self::Bpf(_) => 50,
-            // Every thread costs some microseconds.
-            Self::Procfs(_) => 150,
-        })
+    /// How often it is looked at what no event tells, for waits to be seen before they
+    /// get their first look, which is 100 ms before they reach the threshold.
+    pub fn pace(&self, threshold: Duration) -> Pace {
+        let ms = Duration::from_millis;
+        match self {
+            // Since when a thread sleeps is told when it is seen, however late.
+            Self::Bpf(_) => Pace::new(
+                (threshold / 5).clamp(ms(50), ms(200)),
+                (threshold * 4 / 5).clamp(ms(100), ms(800)),
+            ),
+            // A wait begins when it is seen. Every thread costs some microseconds.
+            Self::Procfs(_) => Pace::new(ms(150), (threshold * 2 / 5).clamp(ms(100), ms(400))),
+        }
     }
 
     /// Whether it shows since when a thread sleeps, or only that it does.

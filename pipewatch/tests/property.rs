@@ -24,7 +24,7 @@ use pipewatch::{
     ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     input::Input,
     rules::Rules,
-    world::{Slot, World},
+    world::{Pipe, Slot, World},
 };
 use proptest::{
     collection::vec,
@@ -260,7 +260,7 @@ fn same_history(kernel: &Kernel, world: &World) -> Result<(), String> {
 
 /// What is said to be a pipe's creation is that, wherever it is said.
 fn true_creations(kernel: &Kernel, world: &World) -> Result<(), String> {
-    let created = |id| world.pipe(id).and_then(|pipe| pipe.created);
+    let created = |id| world.pipe(id).and_then(Pipe::created);
     for (tid, table) in kernel.threads() {
         for ((fd, _), slot) in known(kernel, world, table) {
             let Some((ViaKind::Created, truth)) = kernel.table(table)[&fd].history.last() else {

@@ -253,6 +253,7 @@ fn of_hang(kind: &str, hang: &Hang) -> Vec<String> {
         format!("reader {}", hang.reader.actor.tid),
         format!("fd {}", hang.reader.fd),
         format!("in {}", word(&hang.reader.call)),
+        format!("since {} ms", hang.reader.since.since(BEGIN) / MS),
         match hang.channel.kind {
             Kind::Pipe => "pipe",
             Kind::Fifo => "fifo",

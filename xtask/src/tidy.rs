@@ -19,6 +19,7 @@ const LEAVES: &[&str] = &[
     "procfs",
     "injection",
     "stacks",
+    "allocator",
     "clock",
     "signals",
     "target",

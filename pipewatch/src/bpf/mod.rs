@@ -189,7 +189,7 @@ impl Kernel {
         } else {
             None
         };
-        let kernel = Self {
+        Ok(Self {
             options,
             attached,
             skipped: Skipped::of(&ebpf),
@@ -203,10 +203,7 @@ impl Kernel {
             python_stacks: PythonStacks::default(),
             frame_pointers: Vec::new(),
             ebpf,
-        };
-        drop(btf);
-        give_memory_back();
-        Ok(kernel)
+        })
     }
 
     /// How system calls are followed, if probes are attached.
@@ -506,16 +503,6 @@ fn set(calls: &[libc::c_long]) -> [u32; SET_WORDS] {
         words[call as usize / 32] |= 1 << (call % 32);
     }
     words
-}
-
-/// Reading the kernel's type information takes tens of megabytes for a moment,
-/// which the allocator would keep for a process that needs few of them.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: releases only memory that is free, and may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Takes a map out of the object, as the type it is used as.

@@ -82,7 +82,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             (holding, role)
         })
         .collect();
-    let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created.is_some());
+    let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created().is_some());
     let mut verdict = verdict(&found, complete, seen_made);
     let heirs_answered = world
         .pipe_mut(id)
@@ -104,7 +104,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         .sort_by_key(|(holding, role)| (role.excuse().is_some(), is_reader(role), holding.process));
 
     let pipe = world.pipe(id);
-    let created = pipe.and_then(|pipe| pipe.created);
+    let created = pipe.and_then(Pipe::created);
     let reader = Reader {
         actor: wait.actor,
         fd: wait.sleep.end.fd,
@@ -245,12 +245,12 @@ fn wrote_to_maker(found: &[(Holding<'_>, Role)], wait: &Wait, world: &World) -> 
     let Some(pipe) = world.pipe(wait.sleep.end.pipe) else {
         return false;
     };
-    let created = pipe.created.map(|created| created.act.actor.process);
+    let created = pipe.created().map(|created| created.act.actor.process);
     let wrote = |(holding, _): &(Holding<'_>, Role)| {
         let slot = holding.slot.as_ref();
         let fork = slot.and_then(|slot| slot.via.act).map(|act| act.time);
         fork.is_some()
-            && pipe.left < fork
+            && pipe.left() < fork
             && slot.is_some_and(|slot| slot.end.head != wait.sleep.end.head)
     };
     created == Some(wait.actor.process) && found.iter().any(wrote)
@@ -258,7 +258,7 @@ fn wrote_to_maker(found: &[(Holding<'_>, Role)], wait: &Wait, world: &World) -> 
 
 /// The end left the process that made the pipe by another thread's fork.
 fn is_race(role: Role, pipe: Option<&Pipe>) -> bool {
-    match (role, pipe.and_then(|pipe| pipe.created)) {
+    match (role, pipe.and_then(Pipe::created)) {
         (
             Role::IdleHeir {
                 left_by: Some(fork),
@@ -289,7 +289,7 @@ fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
 fn since(wait: &Wait, found: &[(Holding<'_>, Role)], pipe: Option<&Pipe>) -> Ktime {
     let acts = found.iter().filter_map(|(holding, _)| holding.via()?.act);
     let oldest = acts.map(|act| act.time).min();
-    let released = pipe.and_then(|pipe| pipe.released);
+    let released = pipe.and_then(Pipe::released);
     let moments = [Some(wait.sleep.since), oldest, released];
     moments
         .into_iter()
@@ -303,7 +303,7 @@ fn certainty(
     pipe: Option<&Pipe>,
     evidence: &Evidence<'_>,
 ) -> Certainty {
-    let created = pipe.and_then(|pipe| pipe.created);
+    let created = pipe.and_then(Pipe::created);
     // A loss before the pipe was made took nothing of its history.
     let lossless = created.is_some_and(|created| evidence.lost < Some(created.act.time));
     let seen_whole = |via: &Provenance| {
@@ -328,7 +328,7 @@ fn missing_part(
     evidence: &Evidence<'_>,
     counted: bool,
 ) -> &'static str {
-    let created = pipe.and_then(|pipe| pipe.created);
+    let created = pipe.and_then(Pipe::created);
     match (created, evidence.lost) {
         (Some(created), Some(lost)) if lost >= created.act.time => "events were lost on the way",
         (Some(_), _) => "part of its history was not seen",

@@ -137,7 +137,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         return inferred(holding, wait, evidence);
     };
     let made_by = pipe
-        .and_then(|pipe| pipe.created)
+        .and_then(Pipe::created)
         .map(|created| created.act.actor.process);
     let is_reader = holding.process == wait.actor.process;
     if made_by == Some(holding.process) {
@@ -151,7 +151,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         // It shares the fd table of the process that made the pipe.
         return Role::Maker;
     }
-    match slot.intent {
+    match slot.intent.as_deref() {
         Some(intent) if intent.by == holding.process && is_reader => {
             return own(holding, wait, evidence);
         }

@@ -16,7 +16,7 @@ pub(super) fn timeline<'a>(
     pipe: Option<&Pipe>,
     holdings: impl Iterator<Item = &'a Holding<'a>>,
 ) -> Vec<Step> {
-    let created = pipe.and_then(|pipe| pipe.created);
+    let created = pipe.and_then(Pipe::created);
     let mut steps = Vec::new();
     if let Some(created) = created {
         steps.push(Step {
@@ -35,7 +35,7 @@ pub(super) fn timeline<'a>(
         Some(reader.actor.process),
         created.map(|created| created.act.actor.process),
     ];
-    let closes = pipe.into_iter().flat_map(|pipe| &pipe.closes);
+    let closes = pipe.into_iter().flat_map(Pipe::closes);
     let by_party = |step: &&Step| parties.contains(&Some(step.act.actor.process));
     steps.extend(closes.filter(by_party).cloned());
     steps.push(Step {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, time::Duration};
 use super::{Session, reads};
 use crate::{
     clock,
-    event::{Snapshot, TaskRow},
+    event::Snapshot,
     finding::{Hang, Reason},
     ids::Pid,
     output::Output,
@@ -92,12 +92,11 @@ impl Session {
         match &plan.target {
             Target::Pids(pids) => {
                 self.watch_pids(pids)?;
-                let tasks = self.adopt_waits()?;
-                Self::all_live(pids, &tasks)?;
+                self.adopt_waits(pids)?;
                 Ok(Some(pids.clone()))
             }
             Target::All | Target::Command(_) => {
-                self.adopt_waits()?;
+                self.adopt_waits(&[])?;
                 Ok(None)
             }
         }
@@ -117,7 +116,8 @@ impl Session {
         enough: impl Fn(&Self) -> bool,
     ) -> Result<(), Problem> {
         self.see_polls()?;
-        let lasting = (lasting + 2 * self.host.source.tick()).as_nanos();
+        let tick = self.host.source.pace(Duration::ZERO).tick;
+        let lasting = (lasting + 2 * tick).as_nanos();
         let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
         while let Some(look) = self.engine.next_look().filter(|look| *look < end) {
             if enough(self) {
@@ -134,8 +134,8 @@ impl Session {
     }
 
     /// Lets the engine take over what watched threads wait for now, and who holds that;
-    /// nothing else will ever be in question. Returns the watched threads.
-    fn adopt_waits(&mut self) -> Result<Vec<TaskRow>, Problem> {
+    /// nothing else will ever be in question. Some of them must live.
+    fn adopt_waits(&mut self, named: &[Pid]) -> Result<(), Problem> {
         let source = &mut self.host.source;
         let before = source.tasks()?;
         let mut asked: BTreeSet<u64> = reads(&before).collect();
@@ -149,6 +149,6 @@ impl Session {
             asked.extend(elsewhere);
             snapshot = self.snapshot_after(&before, Some(&asked))?;
         }
-        self.take_over(snapshot, None)
+        self.take_over(snapshot, None, named)
     }
 }

@@ -28,7 +28,7 @@ impl Session {
             // What is not watched for want of room is as good as lost.
             self.drain()?;
             self.host.source.watch_families_again()?;
-            self.adopt(Some(clock::now()))?;
+            self.adopt(Some(clock::now()), &[])?;
             self.untold += lost;
         }
         if full && !self.full_warned {

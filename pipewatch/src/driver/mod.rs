@@ -23,6 +23,7 @@ use tokio::{
 pub use self::look::{Looked, look_for, look_once, tables};
 use self::stacks::StackRoom;
 use crate::{
+    allocator,
     bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
@@ -41,15 +42,12 @@ use crate::{
     reports::Reports,
     rules::Rules,
     signals::{Caught, Signal},
-    source::Source,
+    source::{Pace, Source},
     stacks::Scout,
     target::{self, NotStarted, Running},
     trace_file::{self, Entry, Header},
 };
 
-/// How often it is seen who waits for several descriptors at once, and whether events
-/// were lost, at least and at most; in between, twice before the threshold.
-const POLLS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// So long the start waits until it is known which processes run Python.
 const SCOUTING: Duration = Duration::from_millis(250);
 /// How many events are taken in before other work gets its turn.
@@ -78,14 +76,13 @@ pub async fn watch(plan: Plan, output: Output, mut signals: Caught) -> Result<En
         Target::Pids(pids) => {
             session.settle(&plan);
             session.watch_pids(pids)?;
-            let tasks = session.adopt(None)?;
-            Session::all_live(pids, &tasks)?;
+            session.adopt(None, pids)?;
             session.start(&plan, Some(pids.clone()))?;
             None
         }
         Target::All => {
             session.settle(&plan);
-            session.adopt(None)?;
+            session.adopt(None, &[])?;
             session.start(&plan, None)?;
             None
         }
@@ -125,8 +122,8 @@ struct Session {
     /// Hangs that are kept for who asked, and not reported.
     kept: Option<Vec<Hang>>,
     full_warned: bool,
-    threshold: Duration,
-    polls: Instant,
+    pace: Pace,
+    ticks: u32,
     stack_room: StackRoom,
 }
 
@@ -142,6 +139,7 @@ impl Session {
             verbose: plan.debug,
         };
         let source = Source::open(plan.backend, options)?;
+        allocator::trim();
         let rules = Rules {
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX / 2),
             min_confidence: plan.min_confidence,
@@ -156,6 +154,7 @@ impl Session {
             trace_file::Writer::new(path, file, &header)
         });
         Ok(Self {
+            pace: source.pace(plan.threshold),
             host: Host { source, wall },
             engine: Engine::new(rules),
             reports: Reports::new(output, recorder.transpose()?),
@@ -168,8 +167,7 @@ impl Session {
             tally: Tally::default(),
             kept: None,
             full_warned: false,
-            threshold: plan.threshold,
-            polls: Instant::now(),
+            ticks: 0,
             stack_room: StackRoom::new(),
         })
     }
@@ -263,7 +261,7 @@ impl Session {
             None => None,
         };
         let news = self.reports.news();
-        let period = self.host.source.tick();
+        let period = self.pace.tick;
         let end = plan
             .duration
             .and_then(|duration| Instant::now().checked_add(duration));
@@ -367,7 +365,7 @@ impl Session {
             .engine
             .next_look()
             .map_or(u64::MAX / 4, |look| look.since(now));
-        Instant::now() + Duration::from_nanos(wait).min(self.host.source.tick())
+        Instant::now() + Duration::from_nanos(wait).min(self.pace.tick)
     }
 
     /// Takes in the events that are there.
@@ -404,10 +402,7 @@ impl Session {
                 sleep,
             })?;
         }
-        let seldom = Instant::now() >= self.polls;
-        if seldom {
-            let [least, most] = POLLS;
-            self.polls = Instant::now() + (self.threshold * 2 / 5).clamp(least, most);
+        if self.ticks.is_multiple_of(self.pace.polls) {
             self.see_polls()?;
         }
         self.drain()?;
@@ -418,10 +413,11 @@ impl Session {
         if let Some(log) = &mut self.debug_log {
             log.flush();
         }
-        if seldom {
+        if self.ticks.is_multiple_of(self.pace.losses) {
             self.mend()?;
             self.gauge();
         }
+        self.ticks = self.ticks.wrapping_add(1);
         self.tell_lost_in_time()?;
         self.forget_stacks_in_time()
     }
@@ -518,17 +514,19 @@ impl Session {
     }
 
     /// Lets the engine take over what the kernel's tables show of the watched
-    /// processes. Returns their threads.
-    fn adopt(&mut self, lost: Option<Ktime>) -> Result<Vec<TaskRow>, Problem> {
+    /// processes, of which some must live.
+    fn adopt(&mut self, lost: Option<Ktime>, named: &[Pid]) -> Result<(), Problem> {
         let snapshot = self.snapshot()?;
-        self.take_over(snapshot, lost)
+        self.take_over(snapshot, lost, named)
     }
 
     fn take_over(
         &mut self,
         snapshot: Snapshot,
         lost: Option<Ktime>,
-    ) -> Result<Vec<TaskRow>, Problem> {
+        named: &[Pid],
+    ) -> Result<(), Problem> {
+        Self::all_live(named, &snapshot.tasks)?;
         let source = &self.host.source;
         let mut snapshot = snapshot.only(|process| source.is_watched(process.pid));
         source.date(&mut snapshot);
@@ -536,9 +534,9 @@ impl Session {
         if let Some(scout) = self.scout.as_ref().filter(|_| lost.is_none()) {
             scout.all_exist(snapshot.tasks.iter().map(|row| row.actor.process));
         }
-        let tasks = snapshot.tasks.clone();
         self.tell(Input::Adopt { snapshot, lost })?;
-        Ok(tasks)
+        allocator::trim();
+        Ok(())
     }
 
     /// Tells the engine something, records it, and reports what comes of it.

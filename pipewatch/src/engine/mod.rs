@@ -129,6 +129,10 @@ impl Engine {
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
         self.world.adopt(snapshot, lost.is_some());
+        if self.waits.is_empty() {
+            // Nobody is waiting whom it concerns what has changed.
+            self.world.take_changed();
+        }
         // Threads may have ended unseen.
         let present: BTreeSet<Tid> = snapshot.tasks.iter().map(|row| row.actor.tid).collect();
         self.waits
@@ -246,11 +250,12 @@ impl Engine {
             actor.tid
         };
         let key = (tid, Some(sleep.end.pipe));
-        if let Some(tracked) = self
-            .waits
-            .get_mut(&key)
-            .filter(|tracked| tracked.look.is_some() && tracked.wait.actor.process == actor.process)
-        {
+        let lasts = |tracked: &&mut Tracked| {
+            let same = tracked.look.is_some() && tracked.wait.actor.process == actor.process;
+            let asleep = tracked.wait.sleep.nvcsw == sleep.nvcsw;
+            same && (asleep || tracked.reported.is_some() || now.since(tracked.seen) <= UNSEEN)
+        };
+        if let Some(tracked) = self.waits.get_mut(&key).filter(lasts) {
             let last = &mut tracked.wait;
             if last.actor.tid != actor.tid {
                 tracked.armed = None;
@@ -499,7 +504,7 @@ impl Engine {
         let needs_proof = told.is_none() || (told == Some(Verdict::Waiting) && !healthy);
         if needs_proof && !worth {
             tracked.suspect = false;
-            tracked.look = Some(refresh(now));
+            tracked.look = Some(refresh(now, now.since(tracked.wait.sleep.since)));
             return None;
         }
         self.arms.push(tracked.arm());
@@ -510,7 +515,7 @@ impl Engine {
             return None;
         }
         tracked.suspect = false;
-        tracked.look = Some(refresh(now));
+        tracked.look = Some(refresh(now, 0));
         let holders: Vec<ProcKey> = judgement
             .holders
             .iter()

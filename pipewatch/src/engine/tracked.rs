@@ -16,10 +16,17 @@ const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed: all of them at the
 /// same moments, since it is the snapshot that costs.
 const REFRESH: u64 = 5_000 * MS;
+/// One that has long been healthy is left out of so many of these moments but one.
+const SELDOM: u64 = 4;
 
-/// The next of those moments.
-pub(super) fn refresh(now: Ktime) -> Ktime {
-    Ktime((now.0 / REFRESH + 1).saturating_mul(REFRESH))
+/// The next of those moments, for a wait that has been healthy for so long.
+pub(super) fn refresh(now: Ktime, healthy: u64) -> Ktime {
+    // A power of two, so that moments of one kind are moments of the others too.
+    let every = (healthy / (4 * REFRESH))
+        .clamp(1, SELDOM)
+        .next_power_of_two();
+    let period = every * REFRESH;
+    Ktime((now.0 / period + 1).saturating_mul(period))
 }
 
 /// What was reported of a wait.
@@ -109,5 +116,25 @@ impl Tracked {
             fd: self.wait.sleep.end.fd,
             alarmed: reported.alarmed,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_has_long_been_healthy_is_looked_at_when_others_are() {
+        const S: u64 = 1_000 * MS;
+        let next = |now: u64, healthy: u64| refresh(Ktime(now * S), healthy * S).0 / S;
+        let healthy = [0, 39, 40, 59, 60, 1_000_000];
+        assert_eq!(
+            healthy.map(|healthy| next(1, healthy)),
+            [5, 5, 10, 10, 20, 20]
+        );
+        assert_eq!(
+            healthy.map(|healthy| next(20, healthy)),
+            [25, 25, 30, 30, 40, 40]
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! Taking over what the kernel's tables show: at the beginning, and after events
 //! were lost. What a table does not show any more tells of acts that were missed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
-    event::Snapshot,
+    event::{End, EndRow, Snapshot},
     ids::{PipeId, ProcKey, TableId},
 };
 
@@ -31,36 +31,48 @@ impl World {
         let owners = self.owners();
         // One at an address where another process had one is not the same.
         known.retain(|id, _| owners.get(id) == former.get(id));
-        for row in &snapshot.ends {
-            let old = known
-                .get_mut(&row.table)
-                .and_then(|table| table.slots.remove(&(row.end.fd, row.end.pipe)))
-                .filter(|slot| slot.end.is_same(&row.end));
-            let kept = old.as_ref().is_some_and(|old| {
-                let cleared = old.end.cloexec && !row.end.cloexec;
-                cleared && row.end.mode.write
-            });
-            let (via, intent) = match old {
-                Some(slot) => (slot.via, slot.intent),
-                None => (Provenance::unknown(), None),
-            };
-            let slot = Slot {
-                end: row.end,
-                via,
-                intent,
-            };
-            self.insert(row.table, slot);
-            if kept {
-                self.missed(row.table, &owners, row.end.pipe, Some(Sign::KeptForExec));
+        for rows in snapshot.ends.chunk_by(|row, next| row.table == next.table) {
+            let table = self.tables.entry(rows[0].table).or_default();
+            table.slots.reserve(rows.len());
+            for row in rows {
+                self.adopt_end(row, &known, &owners);
             }
         }
-        for (id, gone) in known {
-            self.missed_closes(id, &owners, &gone);
+        for (id, former) in known {
+            self.missed_closes(id, &owners, &former);
         }
         for table in self.tables.values_mut() {
             table.known = true;
         }
         self.pipes.retain(|_, pipe| pipe.slots > 0);
+        pack(&mut self.threads);
+        pack(&mut self.processes);
+        pack(&mut self.tables);
+        pack(&mut self.pipes);
+    }
+
+    fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
+        let old = known
+            .get(&row.table)
+            .and_then(|table| table.slot(row.end.fd, row.end.pipe))
+            .filter(|slot| slot.end.is_same(&row.end));
+        let kept = old.is_some_and(|old| {
+            let cleared = old.end.cloexec && !row.end.cloexec;
+            cleared && row.end.mode.write
+        });
+        let (via, intent) = match old {
+            Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
+            None => (Provenance::unknown(), None),
+        };
+        let slot = Slot {
+            end: row.end,
+            via,
+            intent,
+        };
+        self.insert(row.table, slot);
+        if kept {
+            self.missed(row.table, owners, row.end.pipe, Some(Sign::KeptForExec));
+        }
     }
 
     fn owners(&self) -> Owners {
@@ -74,12 +86,15 @@ impl World {
         owners
     }
 
-    /// `gone` is what a table held and does not hold any more.
-    fn missed_closes(&mut self, id: TableId, owners: &Owners, gone: &Table) {
+    /// `former` is a table as it was known; it may not hold all of that any more.
+    fn missed_closes(&mut self, id: TableId, owners: &Owners, former: &Table) {
         let reads = |slot: &&Slot| slot.end.mode.read && !slot.end.mode.write;
-        for slot in gone.slots.values().filter(reads) {
-            let pipe = slot.end.pipe;
+        for slot in former.slots.iter().filter(reads) {
+            let End { fd, pipe, .. } = slot.end;
             let table = self.tables.get(&id);
+            if table.is_some_and(|table| table.slot(fd, pipe).is_some()) {
+                continue;
+            }
             let survives_exec = |slot: &Slot| slot.end.mode.write && !slot.end.cloexec;
             let by_exec = slot.end.cloexec
                 && table.is_some_and(|table| table.of_pipe(pipe).any(survives_exec));
@@ -101,4 +116,10 @@ impl World {
             table.forget_history(pipe);
         }
     }
+}
+
+/// Builds a map anew, which leaves its nodes full: those of one that has grown in the
+/// order of its keys are half empty.
+fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+    *map = std::mem::take(map).into_iter().collect();
 }

@@ -12,7 +12,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::table::{Slots, Walk, places};
+use self::table::{Slots, Walk};
 pub use self::{
     pipe::Pipe,
     table::{Intent, Provenance, Sign, Slot, Table},
@@ -77,12 +77,12 @@ impl World {
         let mut slots = self
             .table(id)
             .into_iter()
-            .flat_map(|table| table.slots.values());
+            .flat_map(|table| table.slots.iter());
         slots.any(|slot| self.is_doubtful(&slot.end))
     }
 
     fn is_doubtful(&self, end: &End) -> bool {
-        let doubtful = |pipe: &Pipe| pipe.released.is_some() || pipe.created.is_none();
+        let doubtful = |pipe: &Pipe| pipe.released().is_some() || pipe.created().is_none();
         let reads = end.mode.read && !end.mode.write;
         reads && self.pipe(end.pipe).is_some_and(doubtful)
     }
@@ -125,7 +125,7 @@ impl World {
 
     /// The stacks of all acts that are remembered.
     pub fn stacks(&self) -> BTreeSet<StackId> {
-        let created = self.pipes.values().filter_map(|pipe| pipe.created);
+        let created = self.pipes.values().filter_map(Pipe::created);
         let created = created.filter_map(|created| created.act.stack);
         let tables = self.tables.values().flat_map(Table::stacks);
         created.chain(tables).collect()
@@ -160,13 +160,13 @@ impl World {
                 if child_table != table {
                     self.disuse_table(child_table, act(stack));
                     let (before, known) = self.copy_of(table);
-                    self.tables.entry(child_table).or_default().walk = Some(Walk {
+                    self.tables.entry(child_table).or_default().walk = Some(Box::new(Walk {
                         kind: Some(ViaKind::Fork),
                         act: act(stack),
                         before,
                         known,
                         own: false,
-                    });
+                    }));
                 }
                 self.add_thread(
                     Actor {
@@ -339,7 +339,7 @@ impl World {
         let Some(table) = self.tables.remove(&id) else {
             return;
         };
-        for slot in table.slots.into_values() {
+        for slot in table.slots {
             self.note_release(&slot, None, act);
             self.forget(slot.end.pipe);
         }
@@ -391,7 +391,7 @@ impl World {
                 via: via.clone(),
                 intent: None,
             };
-            self.pipes.entry(end.pipe).or_default().created = Some(created);
+            self.pipes.entry(end.pipe).or_default().create(created);
             self.insert(table, slot);
         }
     }
@@ -420,7 +420,7 @@ impl World {
         let slot = self
             .tables
             .get_mut(&table)
-            .and_then(|table| table.slots.get_mut(&(end.fd, end.pipe)));
+            .and_then(|table| table.slots.get_mut(end.fd, end.pipe));
         let Some(slot) = slot.filter(|slot| slot.end.file == end.file) else {
             return;
         };
@@ -432,21 +432,22 @@ impl World {
     }
 
     fn close(&mut self, table: TableId, fd: Fd, head: Option<u32>, act: Act) {
-        for slot in self.take_slots(table, fd, |_| true) {
+        for slot in self.take_slots(table, fd, fd, |_| true) {
             self.note_close(table, &slot, head, act);
             self.forget(slot.end.pipe);
         }
     }
 
-    /// Takes what a descriptor is out of a table, if it is what is wanted.
-    fn take_slots(&mut self, table: TableId, fd: Fd, wanted: impl Fn(&End) -> bool) -> Vec<Slot> {
-        let Some(table) = self.tables.get_mut(&table) else {
-            return Vec::new();
-        };
-        let taken = table
-            .slots
-            .extract_if(places(fd, fd), |_, slot| wanted(&slot.end));
-        taken.map(|(_, slot)| slot).collect()
+    /// Takes what descriptors are out of a table, if it is what is wanted.
+    fn take_slots(
+        &mut self,
+        table: TableId,
+        first: Fd,
+        last: Fd,
+        wanted: impl Fn(&End) -> bool,
+    ) -> Vec<Slot> {
+        let table = self.tables.get_mut(&table);
+        table.map_or_else(Vec::new, |table| table.slots.take(first, last, wanted))
     }
 
     /// A descriptor was closed by a call, so on purpose.
@@ -473,15 +474,23 @@ impl World {
             return;
         };
         if mark_only {
-            for (_, slot) in table.slots.range_mut(places(first, last)) {
+            for slot in table.slots.range_mut(first, last) {
                 slot.end.cloexec = true;
             }
             return;
         }
-        let slots = table.slots.range(places(first, last));
-        let fds: BTreeSet<Fd> = slots.map(|((fd, _), _)| *fd).collect();
-        for fd in fds {
-            self.close(id, fd, None, act);
+        // All go at once, since there may be many. What one tells of those that go
+        // after it, it tells while they are there.
+        let slots = table.slots.range(first, last).iter();
+        let ends: Vec<End> = slots.map(|slot| slot.end).collect();
+        for end in ends {
+            let slot = self.table(id).and_then(|it| it.slot(end.fd, end.pipe));
+            if let Some(slot) = slot.cloned() {
+                self.note_close(id, &slot, None, act);
+            }
+        }
+        for slot in self.take_slots(id, first, last, |_| true) {
+            self.forget(slot.end.pipe);
         }
     }
 
@@ -501,10 +510,10 @@ impl World {
             return;
         };
         let made = pipe
-            .created
+            .created()
             .is_some_and(|created| created.act.actor.process == act.actor.process);
         if !made {
-            pipe.left = Some(act.time);
+            pipe.leave(act.time);
         }
         if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
             pipe.release(act.time, head);
@@ -520,11 +529,12 @@ impl World {
             pipe.see_file(file);
         }
         // Whatever else it was, it is not any more; a socket is two ends.
-        for old in self.take_slots(table, fd, |old| old.pipe == id || old.file != file) {
+        let other = |old: &End| old.pipe == id || old.file != file;
+        for old in self.take_slots(table, fd, fd, other) {
             self.forget(old.end.pipe);
         }
         let slots = &mut self.tables.entry(table).or_default().slots;
-        slots.insert((fd, id), slot);
+        slots.insert(slot);
     }
 
     /// One descriptor less refers to the pipe; without any it is gone.
@@ -621,6 +631,13 @@ mod tests {
         act(&mut world, 500, creation(None));
         let slot = world.slot(process(501), TableId(501), end(4, true));
         slot.map(|slot| slot.via.kind)
+    }
+
+    #[test]
+    fn what_a_host_has_most_of_takes_little_room() {
+        assert!(size_of::<Slot>() <= 88);
+        assert!(size_of::<Pipe>() <= 32);
+        assert!(size_of::<Table>() <= 40);
     }
 
     #[test]

@@ -12,25 +12,28 @@ const CLOSES: usize = 16;
 /// How many open file descriptions.
 const FILES: usize = 16;
 
-/// A pipe or FIFO.
+/// A pipe or FIFO. On a host that is watched as a whole most were made before and see
+/// nothing happen, so that what is known of others is apart.
 #[derive(Clone, Debug, Default)]
 pub struct Pipe {
-    /// How it was made, if seen.
-    pub created: Option<Created>,
     /// Watched descriptors that refer to it.
     pub(super) slots: usize,
-    /// Open file descriptions for writing that were seen of it: the first, and the
-    /// latest others.
+    /// The first open file description for writing that was seen of it.
+    file: Option<FileId>,
+    history: Option<Box<History>>,
+}
+
+/// What was seen to happen to a pipe.
+#[derive(Clone, Debug, Default)]
+struct History {
+    created: Option<Created>,
+    /// The latest open file descriptions for writing, other than the first.
     files: VecDeque<FileId>,
-    /// The latest closes of a write end, by a call.
-    pub closes: VecDeque<Step>,
-    /// When somebody meant to write last let go of a write end, if ever.
-    pub released: Option<Ktime>,
+    closes: VecDeque<Step>,
+    released: Option<Ktime>,
     /// `pipe->head` when first seen after that.
-    pub(super) head_at_release: Option<u32>,
-    /// When any other process than the one that made the pipe last let go of a
-    /// write end.
-    pub left: Option<Ktime>,
+    head_at_release: Option<u32>,
+    left: Option<Ktime>,
     /// Heirs have written since.
     answered: bool,
     /// Somebody wrote after that moment, as far as is known.
@@ -38,11 +41,43 @@ pub struct Pipe {
 }
 
 impl Pipe {
+    fn history(&mut self) -> &mut History {
+        self.history.get_or_insert_default()
+    }
+
+    /// How it was made, if seen.
+    pub fn created(&self) -> Option<Created> {
+        self.history.as_ref()?.created
+    }
+
+    /// The latest closes of a write end, by a call.
+    pub fn closes(&self) -> impl Iterator<Item = &Step> {
+        self.history.iter().flat_map(|history| &history.closes)
+    }
+
+    /// When somebody meant to write last let go of a write end, if ever.
+    pub fn released(&self) -> Option<Ktime> {
+        self.history.as_ref()?.released
+    }
+
+    /// When any other process than the one that made the pipe last let go of a
+    /// write end.
+    pub fn left(&self) -> Option<Ktime> {
+        self.history.as_ref()?.left
+    }
+
+    pub(super) fn create(&mut self, created: Created) {
+        self.history().created = Some(created);
+    }
+
     pub(super) fn close(&mut self, step: Step) {
-        if self.closes.len() == CLOSES {
-            self.closes.pop_front();
+        let closes = &mut self.history().closes;
+        if closes.len() == CLOSES {
+            closes.pop_front();
         }
-        self.closes.push_back(step);
+        // Most see one.
+        closes.reserve_exact(1);
+        closes.push_back(step);
     }
 
     /// A description for writing is seen of it.
@@ -50,26 +85,37 @@ impl Pipe {
         if self.has_file(file) {
             return;
         }
-        if self.files.len() == FILES {
-            self.files.remove(1);
+        if self.file.is_none() {
+            self.file = Some(file);
+            return;
         }
-        self.files.push_back(file);
+        let files = &mut self.history().files;
+        if files.len() == FILES - 1 {
+            files.pop_front();
+        }
+        files.push_back(file);
     }
 
     /// Whether a description is known to be of it.
     pub(super) fn has_file(&self, file: FileId) -> bool {
-        self.files.contains(&file)
+        let history = self.history.as_ref();
+        self.file == Some(file) || history.is_some_and(|history| history.files.contains(&file))
     }
 
     pub(super) fn release(&mut self, time: Ktime, head: Option<u32>) {
-        self.released = Some(time);
-        self.head_at_release = head;
+        let history = self.history();
+        history.released = Some(time);
+        history.head_at_release = head;
+    }
+
+    pub(super) fn leave(&mut self, time: Ktime) {
+        self.history().left = Some(time);
     }
 
     /// When a process is known to have last made the pipe or closed a write end.
     pub fn last_act_of(&self, process: ProcKey) -> Option<Ktime> {
-        let closes = self.closes.iter().map(|step| step.act);
-        let acts = closes.chain(self.created.map(|created| created.act));
+        let closes = self.closes().map(|step| step.act);
+        let acts = closes.chain(self.created().map(|created| created.act));
         acts.filter(|act| act.actor.process == process)
             .map(|act| act.time)
             .max()
@@ -78,26 +124,31 @@ impl Pipe {
     /// Takes note of `pipe->head` at some moment, in case the last release, which
     /// came before that, did not tell it.
     pub fn see_head(&mut self, head: u32, time: Ktime) {
-        let later = self.released.is_some_and(|released| released <= time);
-        if later && self.head_at_release.is_none() {
-            self.head_at_release = Some(head);
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        let later = history.released.is_some_and(|released| released <= time);
+        if later && history.head_at_release.is_none() {
+            history.head_at_release = Some(head);
         }
     }
 
     /// Only heirs are left to write: whether one has, now or before, given the
     /// present `pipe->head`.
     pub fn heirs_answered(&mut self, head: Option<u32>) -> bool {
-        self.answered |= self.released.is_some() && self.written >= self.released;
+        let history = self.history();
+        history.answered |= history.released.is_some() && history.written >= history.released;
         if let Some(head) = head {
-            let before = *self.head_at_release.get_or_insert(head);
-            self.answered |= before != head;
+            let before = *history.head_at_release.get_or_insert(head);
+            history.answered |= before != head;
         }
-        self.answered
+        history.answered
     }
 
     /// Somebody has written after that moment, as the reader shows.
     pub fn written_since(&mut self, time: Ktime) {
-        self.written = self.written.max(Some(time));
+        let history = self.history();
+        history.written = history.written.max(Some(time));
     }
 }
 
@@ -111,7 +162,10 @@ mod tests {
         for file in 1..1_000 {
             pipe.see_file(FileId(file));
         }
-        assert_eq!(pipe.files.len(), FILES);
-        assert!(pipe.has_file(FileId(1)) && pipe.has_file(FileId(999)));
+        let known: Vec<u64> = (1..1_000)
+            .filter(|file| pipe.has_file(FileId(*file)))
+            .collect();
+        assert_eq!(known.len(), FILES);
+        assert_eq!((known[0], known[1]), (1, 985));
     }
 }

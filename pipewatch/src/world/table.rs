@@ -1,6 +1,6 @@
 //! Fd tables: which pipe ends a process holds, and how it came by each.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc};
+use std::{ops::Range, rc::Rc};
 
 use crate::{
     event::End,
@@ -105,18 +105,87 @@ pub struct Intent {
     pub by: ProcKey,
 }
 
-/// The ends in a table, by descriptor and channel: a socket of a pair reads
-/// from one channel and writes to another.
-pub(super) type Slots = BTreeMap<(Fd, PipeId), Slot>;
+/// The ends in a table, in the order of their descriptors and channels: a socket of a
+/// pair reads from one channel and writes to another. Most tables have few of them, and
+/// there are many tables, so there is no room to spare between these.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slots(Vec<Slot>);
 
-/// The places of the descriptors from `first` to `last`.
-pub(super) fn places(first: Fd, last: Fd) -> RangeInclusive<(Fd, PipeId)> {
-    let lowest = PipeId { dev: 0, inode: 0 };
-    let highest = PipeId {
-        dev: u32::MAX,
-        inode: u64::MAX,
-    };
-    (first, lowest)..=(last, highest)
+impl Slots {
+    /// Where an end is, or would be.
+    fn place(&self, fd: Fd, pipe: PipeId) -> Result<usize, usize> {
+        let place = |slot: &Slot| (slot.end.fd, slot.end.pipe);
+        self.0.binary_search_by_key(&(fd, pipe), place)
+    }
+
+    /// Where the descriptors from `first` to `last` are.
+    fn places(&self, first: Fd, last: Fd) -> Range<usize> {
+        let begin = self.0.partition_point(|slot| slot.end.fd < first);
+        let count = self.0[begin..].partition_point(|slot| slot.end.fd <= last);
+        begin..begin + count
+    }
+
+    pub(super) fn get(&self, fd: Fd, pipe: PipeId) -> Option<&Slot> {
+        let place = self.place(fd, pipe).ok()?;
+        self.0.get(place)
+    }
+
+    pub(super) fn get_mut(&mut self, fd: Fd, pipe: PipeId) -> Option<&mut Slot> {
+        let place = self.place(fd, pipe).ok()?;
+        self.0.get_mut(place)
+    }
+
+    /// The ends that descriptors from `first` to `last` are.
+    pub(super) fn range(&self, first: Fd, last: Fd) -> &[Slot] {
+        &self.0[self.places(first, last)]
+    }
+
+    /// The same, to change what they are.
+    pub(super) fn range_mut(&mut self, first: Fd, last: Fd) -> &mut [Slot] {
+        let places = self.places(first, last);
+        &mut self.0[places]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.0.iter_mut()
+    }
+
+    pub(super) fn insert(&mut self, slot: Slot) {
+        match self.place(slot.end.fd, slot.end.pipe) {
+            Ok(place) => self.0[place] = slot,
+            Err(place) => self.0.insert(place, slot),
+        }
+    }
+
+    /// Removes those of the descriptors from `first` to `last` that are wanted.
+    pub(super) fn take(&mut self, first: Fd, last: Fd, wanted: impl Fn(&End) -> bool) -> Vec<Slot> {
+        let places = self.places(first, last);
+        let taken = self.0.extract_if(places, |slot| wanted(&slot.end));
+        taken.collect()
+    }
+
+    /// Makes room for no more than that many others.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.0.reserve_exact(count);
+    }
+
+    /// Gives back what room is left for more.
+    pub(super) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+impl IntoIterator for Slots {
+    type Item = Slot;
+    type IntoIter = std::vec::IntoIter<Slot>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 /// One end in a table.
@@ -127,7 +196,7 @@ pub struct Slot {
     /// How it came to be here.
     pub via: Rc<Provenance>,
     /// Whether it was put to use, here or before it was inherited.
-    pub intent: Option<Intent>,
+    pub intent: Option<Rc<Intent>>,
 }
 
 /// A report of a table's contents that is not complete yet.
@@ -155,32 +224,30 @@ pub struct Table {
     /// Its contents were reported once, and every change that probes see since.
     pub(super) known: bool,
     pub(super) slots: Slots,
-    pub(super) walk: Option<Walk>,
+    pub(super) walk: Option<Box<Walk>>,
 }
 
 impl Table {
     /// The end that a descriptor is of a pipe, if it is one.
     pub fn slot(&self, fd: Fd, pipe: PipeId) -> Option<&Slot> {
-        self.slots.get(&(fd, pipe))
+        self.slots.get(fd, pipe)
     }
 
     /// All ends that a descriptor is.
     pub fn of_fd(&self, fd: Fd) -> impl Iterator<Item = &Slot> {
-        self.slots.range(places(fd, fd)).map(|(_, slot)| slot)
+        self.slots.range(fd, fd).iter()
     }
 
     /// All descriptors of one pipe.
     pub fn of_pipe(&self, pipe: PipeId) -> impl Iterator<Item = &Slot> {
-        self.slots
-            .values()
-            .filter(move |slot| slot.end.pipe == pipe)
+        self.slots.iter().filter(move |slot| slot.end.pipe == pipe)
     }
 
     /// The stacks of what brought the ends here, and may yet.
     pub(super) fn stacks(&self) -> impl Iterator<Item = StackId> {
         let walk = self.walk.iter();
-        let before = walk.clone().flat_map(|walk| walk.before.values());
-        let chains = self.slots.values().chain(before);
+        let before = walk.clone().flat_map(|walk| walk.before.iter());
+        let chains = self.slots.iter().chain(before);
         let acts = chains.flat_map(|slot| slot.via.chain().filter_map(|link| link.act));
         let acts = acts.chain(walk.map(|walk| walk.act));
         acts.filter_map(|act| act.stack)
@@ -188,7 +255,7 @@ impl Table {
 
     /// Notes that it is not known any more how the write ends of a pipe came here.
     pub(super) fn forget_history(&mut self, pipe: PipeId) {
-        for slot in self.slots.values_mut() {
+        for slot in self.slots.iter_mut() {
             if slot.end.pipe == pipe && slot.end.mode.write {
                 slot.via = Provenance::unknown();
                 slot.intent = None;
@@ -198,9 +265,10 @@ impl Table {
 
     /// Notes a sign that concerns the write ends of a pipe.
     pub(super) fn sign(&mut self, pipe: PipeId, intent: Intent) {
-        for slot in self.slots.values_mut() {
+        let intent = Rc::new(intent);
+        for slot in self.slots.iter_mut() {
             if slot.end.pipe == pipe && slot.end.mode.write {
-                slot.intent = Some(intent);
+                slot.intent = Some(Rc::clone(&intent));
             }
         }
     }

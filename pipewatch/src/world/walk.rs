@@ -47,7 +47,7 @@ impl World {
             known,
             own,
         };
-        self.tables.entry(id).or_default().walk = Some(walk);
+        self.tables.entry(id).or_default().walk = Some(Box::new(walk));
         self.add_thread(actor, id);
     }
 
@@ -70,10 +70,10 @@ impl World {
         };
         let Walk {
             kind, act, known, ..
-        } = *walk;
+        } = **walk;
         let former = walk
             .before
-            .get(&(end.fd, end.pipe))
+            .get(end.fd, end.pipe)
             .filter(|slot| slot.end.is_same(&end))
             .cloned();
         let by = act.actor.process;
@@ -81,12 +81,12 @@ impl World {
         // A flag that is gone was cleared, by whatever call. An exec shows only
         // what survived, so the program's own process did it.
         let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
-        let intent = former.as_ref().and_then(|slot| slot.intent);
+        let intent = former.as_ref().and_then(|slot| slot.intent.clone());
         let intent = if cleared && end.mode.write {
-            Some(Intent {
+            Some(Rc::new(Intent {
                 sign: Sign::KeptForExec,
                 by,
-            })
+            }))
         } else {
             intent
         };
@@ -106,14 +106,14 @@ impl World {
     /// before are still on their way.
     pub(super) fn arrived(&self, end: End, by: ProcKey, known: bool) -> Option<Slot> {
         let pipe = self.pipe(end.pipe);
-        let seen = pipe.filter(|pipe| known && !self.gaps && pipe.created.is_some());
+        let seen = pipe.filter(|pipe| known && !self.gaps && pipe.created().is_some());
         let opened = match end.kind {
             Kind::Fifo => true,
             Kind::Pipe | Kind::Socketpair { .. } => !seen?.has_file(end.file),
         };
         let (kind, intent) = if opened {
             let sign = Sign::Opened;
-            (ViaKind::Opened, Some(Intent { sign, by }))
+            (ViaKind::Opened, Some(Rc::new(Intent { sign, by })))
         } else {
             (ViaKind::Passed, None)
         };
@@ -129,10 +129,12 @@ impl World {
         let table = self.tables.get_mut(&id);
         let walk = table.and_then(|table| {
             table.known |= table.walk.is_some();
+            table.slots.shrink();
             table.walk.take()
         });
         let Some(walk) = walk else { return };
-        for ((fd, pipe), slot) in walk.before {
+        for slot in walk.before {
+            let End { fd, pipe, .. } = slot.end;
             let kept = self.tables.get(&id).and_then(|table| table.slot(fd, pipe));
             if kept.is_none_or(|kept| !kept.end.is_same(&slot.end)) {
                 match walk.kind {
@@ -154,7 +156,7 @@ impl World {
         for slot in walk
             .filter(|walk| walk.own)
             .into_iter()
-            .flat_map(|walk| walk.before.into_values())
+            .flat_map(|walk| walk.before)
         {
             self.note_release(&slot, None, act);
             self.forget(slot.end.pipe);

@@ -16,9 +16,10 @@ use pipewatch::{
 use super::{Kernel, OWN, Watched};
 
 pub const MS: u64 = 1_000_000;
-const TICK: u64 = 50 * MS;
+/// How often sleepers are looked at, with a threshold of a second.
+const TICK: u64 = 200 * MS;
 /// How often it is seen who waits for several descriptors at once.
-const POLLS: u64 = 200 * MS;
+const POLLS: u64 = 800 * MS;
 /// When stories begin.
 pub const BEGIN: Ktime = Ktime(86_400_000 * MS);
 
