@@ -66,9 +66,9 @@ pub struct Looking {
 pub struct Pace {
     /// Who sleeps in a read. What is not urgent waits that long too.
     pub tick: Duration,
-    /// In every which tick, who waits for several descriptors at once.
+    /// Once in so many ticks, who waits for several descriptors at once.
     pub polls: u32,
-    /// In every which tick, whether events were lost.
+    /// Once in so many ticks, whether events were lost.
     pub losses: u32,
 }
 

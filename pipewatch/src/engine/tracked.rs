@@ -16,7 +16,7 @@ const PAUSE: u64 = 200 * MS;
 /// How often a wait is looked at though nothing seen has changed: all of them at the
 /// same moments, since it is the snapshot that costs.
 const REFRESH: u64 = 5_000 * MS;
-/// One that has long been healthy is left out of so many of these moments but one.
+/// One that has long been healthy is looked at in one of so many of these moments.
 const SELDOM: u64 = 4;
 
 /// The next of those moments, for a wait that has been healthy for so long.
