@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixtures;
+mod top;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
