@@ -199,7 +199,8 @@ pub struct Holder {
     pub relation: Relation,
     /// It wrote to the pipe, or arranged its ends on purpose.
     pub used: bool,
-    /// It inherited the end, and is not meant to use it.
+    /// It inherited the end, and is not meant to use it, as the kernel's tables tell without
+    /// any history: who looks now finds the same.
     pub heir: bool,
     /// It has run a new program since it got the end.
     pub execed: bool,
@@ -283,6 +284,20 @@ impl Hang {
             .chain(actors)
             .chain([self.reader.actor.process])
             .collect()
+    }
+
+    /// Whether a holder keeps it up by a copy that it inherited and never used, so that
+    /// `pipewatch release` may close that.
+    pub fn is_kept_up_by_heir(&self, holder: &Holder) -> bool {
+        matches!(self.verdict, Verdict::Leaked | Verdict::Orphaned) && holder.heir
+    }
+
+    /// The write ends that keep the read from ending.
+    pub fn write_ends(&self) -> impl Iterator<Item = (&Holder, Fd)> {
+        self.holders.iter().flat_map(|holder| {
+            let writing = holder.fds.iter().filter(|held| held.mode.write);
+            writing.map(move |held| (holder, held.fd))
+        })
     }
 
     /// The process whose program is to be changed, if any is.

@@ -285,11 +285,13 @@ fn of_holder(holder: &Holder) -> Vec<String> {
     });
     let fds: Vec<String> = fds.collect();
     let used = if holder.used { "used" } else { "unused" };
+    let heir = if holder.heir { "heir" } else { "no heir" };
     let mut facts = vec![
         format!("via {}", word(&holder.via.kind)),
         format!("is {}", word(&holder.relation)),
         format!("holds {}", fds.join(" ")),
         used.to_owned(),
+        heir.to_owned(),
     ];
     facts.extend(holder.execed.then(|| "execed".to_owned()));
     facts.extend(holder.stopped.then(|| "stopped".to_owned()));

@@ -116,6 +116,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let maker_gone = maker.is_some_and(|maker| !world.lives(maker));
     let stuck = |holding: &Holding<'_>| evidence.is_stuck_on(holding.process, wait);
     let cycle = !found.is_empty() && found.iter().all(|(holding, _)| stuck(holding));
+    let itself = Role::Itself { made: false };
+    let pool = found.iter().any(|(_, role)| *role == itself)
+        && (maker_gone || evidence.is_orphaned_pool(id, wait.actor.process));
     // Who was given the end may have been given it to answer.
     let kept = found.iter().any(|(_, role)| *role == Role::Keeper);
     // Without the kernel's counts there may be writers that nobody shows.
@@ -130,9 +133,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 race || gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
             }
             Verdict::Orphaned => found.iter().all(is_left_behind),
-            Verdict::SelfHeld => found
-                .iter()
-                .all(|(_, role)| *role == Role::Itself { made: false }),
+            Verdict::SelfHeld => found.iter().all(|(_, role)| *role == itself),
             Verdict::InFlight | Verdict::Waiting => false,
         };
     let certainty = certainty(&found, pipe, evidence);
@@ -145,6 +146,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 race,
                 maker_gone,
                 cycle,
+                pool,
                 certain,
                 counted,
                 exact: certainty == Certainty::Exact,
@@ -284,6 +286,12 @@ fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
     program && matches!(role, Role::Stray { writer: Some(_) })
 }
 
+/// It came by the end without being meant to use it, and knows nothing of the pipe.
+fn is_heir(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> bool {
+    let role = role(holding, wait, None, evidence);
+    matches!(role, Role::IdleHeir { .. } | Role::Stray { .. })
+}
+
 /// Since when all has been as it is: the wait, the heirs, and that nobody who
 /// was meant to write has an end.
 fn since(wait: &Wait, found: &[(Holding<'_>, Role)], pipe: Option<&Pipe>) -> Ktime {
@@ -367,10 +375,7 @@ fn holder(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> 
             .collect(),
         relation: evidence.relation(pid, wait.actor.process.pid),
         used: matches!(role, Role::Arranged(_) | Role::Answers),
-        heir: matches!(
-            role,
-            Role::IdleHeir { .. } | Role::ExecHeir { .. } | Role::Stray { .. }
-        ),
+        heir: is_heir(&holding.without_history(), wait, evidence),
         execed: via.is_some_and(|via| via.kind == ViaKind::Exec),
         stopped: threads.iter().any(|row| row.stopped),
         via: Via {

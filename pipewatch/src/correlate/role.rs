@@ -111,6 +111,14 @@ impl<'a> Holding<'a> {
         }
     }
 
+    /// What the tables show of it.
+    pub(super) fn without_history(&self) -> Self {
+        Self {
+            slot: None,
+            ..*self
+        }
+    }
+
     pub(super) fn via(&self) -> Option<&Rc<Provenance>> {
         self.slot.as_ref().map(|slot| &slot.via)
     }

@@ -39,6 +39,14 @@ fn letting_go(holding: &Holding<'_>) -> String {
     )
 }
 
+/// The code after the fork may be that of a library, as with workers of a pool.
+fn end_with_parent(in_child: &str) -> String {
+    format!(
+        "{in_child}; where a library forks, let the child end with its parent, by \
+         prctl(PR_SET_PDEATHSIG) when it starts (in Python, from the initializer of the pool)"
+    )
+}
+
 fn others(count: usize) -> &'static str {
     match count {
         0 => "",
@@ -55,6 +63,8 @@ pub(super) struct Conclusion {
     pub(super) race: bool,
     pub(super) maker_gone: bool,
     pub(super) cycle: bool,
+    /// They wait for what only their parent would write, which has died.
+    pub(super) pool: bool,
     pub(super) certain: bool,
     /// The kernel has told how much was written.
     pub(super) counted: bool,
@@ -74,6 +84,7 @@ pub(super) fn of_hang(
         race,
         maker_gone,
         cycle,
+        pool,
         certain,
         counted,
         exact,
@@ -122,7 +133,11 @@ pub(super) fn of_hang(
                 "the waiting process itself holds {end}, and nothing else does, so the end of file \
                  it waits for cannot come"
             ),
-            format!("close {end} before reading; in a child that reads, right after the fork"),
+            if pool {
+                end_with_parent(&in_child)
+            } else {
+                format!("close {end} before reading; in a child that reads, right after the fork")
+            },
         ),
         (Verdict::Orphaned, _) => (
             format!(
@@ -205,6 +220,14 @@ pub(super) fn of_hang(
                  this very reader: none of them can go on{rest}"
             ),
             in_child,
+        ),
+        _ if pool => (
+            format!(
+                "the process that made the pipe has ended, and nobody else is to write. Process \
+                 {pid} inherited {end} from it, as the reader has itself, and keeps it without \
+                 using it{rest}"
+            ),
+            end_with_parent(&in_child),
         ),
         _ if maker_gone => (
             format!(

@@ -8,7 +8,7 @@ use crate::{
     arch,
     driver::{self, Looked},
     event::{Kind, Snapshot},
-    finding::{Hang, Holder, Reader, Release, Verdict},
+    finding::{Hang, Holder, Reader, Release},
     ids::{Fd, Pid, Tid},
     injection::{self, Before, Closing, Failure},
     plan::Plan,
@@ -149,8 +149,8 @@ impl Subject {
 
     /// Whether it keeps a read from ending by a copy that it inherited and never used.
     fn is_idle_heir(&self, hang: &Hang) -> bool {
-        let idle = matches!(hang.verdict, Verdict::Leaked | Verdict::Orphaned);
-        idle && self.holder(hang).is_some_and(|holder| holder.heir)
+        self.holder(hang)
+            .is_some_and(|holder| hang.is_kept_up_by_heir(holder))
     }
 
     fn case(&self, waits: Vec<Hang>, tables: &Snapshot) -> Result<Case, Problem> {

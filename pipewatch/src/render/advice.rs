@@ -1,18 +1,45 @@
-//! What to change in a program, in the words of its language.
+//! What to do about a hang: what to run now, and what to change in the program, in the
+//! words of its language.
 
 use crate::{
-    finding::{Cause, Details, Hang, Verdict},
+    finding::{Cause, Details, Hang, Holder, Relation, Verdict},
+    ids::Fd,
     language::Language,
 };
 
-/// The hint of a hang, with what fits the program that is to be changed.
+/// So many commands are a short line.
+const COMMANDS: usize = 3;
+
+/// The hint of a hang: what there is to be changed, and what can be run now.
 pub(super) fn hint(hang: &Hang, details: &dyn Details) -> String {
+    paragraphs(hang, details).join(" ")
+}
+
+/// The same, for where commands get a line of their own.
+pub(super) fn paragraphs(hang: &Hang, details: &dyn Details) -> Vec<String> {
     let language = details.language(hang.to_mend());
     let advice = language.and_then(|language| advice(hang, language));
-    match advice {
+    let mend = match advice {
         Some(advice) => format!("{} {advice}.", hang.hint),
         None => hang.hint.clone(),
+    };
+    [mend].into_iter().chain(release(hang)).collect()
+}
+
+/// What frees the reader and ends nobody, where all that it takes is permitted. Who is
+/// stopped is to be let go on first.
+fn release(hang: &Hang) -> Option<String> {
+    let ends: Vec<(&Holder, Fd)> = hang.write_ends().collect();
+    let all = ends
+        .iter()
+        .all(|(holder, _)| hang.is_kept_up_by_heir(holder) && !holder.stopped);
+    if !all || !(1..=COMMANDS).contains(&ends.len()) {
+        return None;
     }
+    let commands = ends
+        .iter()
+        .map(|(holder, fd)| format!("pipewatch release {} {fd}", holder.process.pid));
+    Some(format!("now: {}", commands.collect::<Vec<_>>().join("; ")))
 }
 
 fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
@@ -28,6 +55,8 @@ fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
             }
             Language::Compiled => return None,
         }),
+        // Who inherited both ends and waits is of a library's making: a pool's.
+        Verdict::Leaked if holds_up_itself(hang) => None,
         Verdict::Leaked => match (hang.cause, language) {
             (Cause::ForkRace, Language::Python) => Some(
                 "In Python: start processes before threads, or by multiprocessing's start method \
@@ -61,4 +90,9 @@ fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
         },
         Verdict::SelfHeld | Verdict::InFlight | Verdict::Waiting => None,
     }
+}
+
+fn holds_up_itself(hang: &Hang) -> bool {
+    let mut holders = hang.holders.iter();
+    holders.any(|holder| holder.relation == Relation::Itself)
 }

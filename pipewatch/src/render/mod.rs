@@ -8,6 +8,7 @@ mod html;
 mod kept;
 mod ndjson;
 mod page;
+mod phrases;
 mod place;
 mod release;
 mod text;

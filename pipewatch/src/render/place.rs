@@ -2,7 +2,10 @@
 //! part of. Those of a runtime are folded: a person looks for the line that he
 //! wrote.
 
-use crate::stack::{Frame, FrameKind};
+use crate::{
+    finding::{Act, Details},
+    stack::{Frame, FrameKind},
+};
 
 /// So many rows show a stack.
 const ROWS: usize = 8;
@@ -12,6 +15,11 @@ const C_LIBRARY: &str = "the C library";
 const RUST_LIBRARY: &str = "std";
 /// So many characters of a name say enough.
 const NAME: usize = 36;
+
+/// Where something was done, if known.
+pub(super) fn stack(act: Act, details: &dyn Details) -> &[Frame] {
+    details.sights().of_act(act.time, act.actor.tid)
+}
 
 /// The place in the program's own code that a stack tells, to be put behind what
 /// was done there.

@@ -1,28 +1,27 @@
 //! The view for people: a block for each hang that can be acted on without a
 //! manual, a line for what needs no more.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use anstyle::{AnsiColor, Style as Paint};
 
 use super::{
     Style,
-    advice::hint,
+    advice::paragraphs,
     page::Page,
-    path,
-    place::{at, rows},
-    word::Word,
+    phrases::{
+        actor, backend, call, channel, clock_time, count, duration, ends, happening, headline,
+        list, offset, outcome, process, provenance, quoted, relation, resolution, summary,
+        use_of_copy, watching, withheld_by,
+    },
+    place::{at, rows, stack},
+    word::Word as _,
 };
 use crate::{
     cgroup,
-    event::{Actor, Kind},
     finding::{
-        Act, Certainty, Confidence, Created, Details, Finding, FreedHow, Hang, HeldFd, Holder,
-        Lost, Outcome, Reason, Relation, Report, Resolved, Started, Step, Stopped, Tally, Verdict,
-        Via, ViaKind, What,
+        Confidence, Details, Finding, FreedHow, Hang, Holder, Lost, Outcome, Report, Resolved,
+        Started, Stopped, Verdict,
     },
-    ids::{Comm, Fd, Ktime, Pid, ProcKey},
-    stack::Frame,
+    ids::ProcKey,
 };
 
 const PLAIN: Paint = Paint::new();
@@ -33,8 +32,6 @@ const LOST: Paint = AnsiColor::Yellow.on_default();
 
 /// So many holders are told of at length; the others are only named.
 const HOLDERS: usize = 4;
-/// So many items of a list are shown; the others are only counted.
-const ITEMS: usize = 8;
 
 /// The block or line for `report`.
 pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> String {
@@ -62,34 +59,6 @@ fn started(page: &mut Page, started: &Started) {
     page.gap();
 }
 
-/// Who is watched, and for what.
-pub(super) fn watching(started: &Started) -> String {
-    let watched = watched(started);
-    let threshold = duration(started.threshold);
-    format!("{watched} for reads that hang for {threshold}")
-}
-
-/// How, and where.
-pub(super) fn backend(started: &Started) -> String {
-    let Started {
-        backend,
-        version,
-        kernel,
-        arch,
-        ..
-    } = started;
-    format!("{backend} (pipewatch {version}, Linux {kernel} {arch})")
-}
-
-/// Who is watched.
-pub(super) fn watched(started: &Started) -> String {
-    match started.watching.as_deref() {
-        None => "every process of this host".to_owned(),
-        Some([pid]) => format!("pid {pid} and its descendants"),
-        Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
-    }
-}
-
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let (paint, doubt) = match hang.confidence {
         Confidence::Certain => (CERTAIN, ""),
@@ -114,22 +83,8 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
         ),
     );
     page.row("why", &hang.why);
-    page.row("hint", &hint(hang, details));
+    page.rows("hint", paragraphs(hang, details));
     page.gap();
-}
-
-/// What hangs, and who keeps it from going on.
-pub(super) fn headline(hang: &Hang) -> String {
-    let fate = match hang.confidence {
-        Confidence::Certain => "gets no end of file from",
-        Confidence::Likely => "seems to wait in vain in",
-    };
-    format!(
-        "pid {} {fate} {}: {}",
-        hang.reader.actor.process.pid,
-        call(hang),
-        withheld_by(hang),
-    )
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -188,33 +143,6 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.gap();
 }
 
-/// How a wait ended, and by whom.
-pub(super) fn resolution(resolved: &Resolved) -> String {
-    let freed = resolved.freed_by.map_or_else(String::new, |by| {
-        let act = match by.how {
-            FreedHow::Close => "closed its copy",
-            FreedHow::Exit => "ended",
-            FreedHow::Exec => "ran another program",
-        };
-        format!(", {} {act}", process(by.comm, by.pid))
-    });
-    format!(
-        "after {}: {}{freed}",
-        duration(resolved.blocked),
-        outcome(resolved)
-    )
-}
-
-fn outcome(resolved: &Resolved) -> &'static str {
-    match resolved.outcome {
-        Outcome::Eof => "end of file",
-        Outcome::Data if resolved.alarmed => "somebody wrote after all",
-        Outcome::Data => "somebody wrote",
-        Outcome::Interrupted => "the call was interrupted",
-        Outcome::ReaderGone => "the reader has ended",
-    }
-}
-
 fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
     let outcome = outcome(resolved);
     let all = format!("RESOLVED #{} {}", resolved.id, resolution(resolved));
@@ -271,38 +199,6 @@ fn stopped(page: &mut Page, stopped: &Stopped) {
     page.headline(PLAIN, &format!("STOPPED {}", summary(stopped)));
 }
 
-/// Why a run ended, and what came of it.
-pub(super) fn summary(stopped: &Stopped) -> String {
-    let reason = match stopped.reason {
-        Reason::Signal => "by a signal",
-        Reason::Duration => "at its time limit",
-        Reason::Hang => "at the first hang",
-        Reason::Ended => "as all watched ended",
-        Reason::Looked => "after one look",
-        Reason::TraceEnds => "where the trace breaks off",
-    };
-    let Stopped {
-        tally: Tally {
-            hangs,
-            resolved,
-            answered,
-        },
-        events,
-        lost_events,
-        ..
-    } = *stopped;
-    let open = hangs.saturating_sub(resolved);
-    let answered = match answered {
-        0 => String::new(),
-        some => format!(" ({some} by an answer)"),
-    };
-    format!(
-        "{reason}: {}, {resolved} resolved{answered}, {open} open; {}, {lost_events} lost",
-        count(hangs, "hang", "hangs"),
-        count(events, "event", "events"),
-    )
-}
-
 fn reader(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let reader = &hang.reader;
     let process = reader.actor.process;
@@ -331,10 +227,6 @@ fn container(process: ProcKey, details: &dyn Details) -> Option<String> {
     Some(cgroup::container(&cgroup)?.chars().take(12).collect())
 }
 
-pub(super) fn stack(act: Act, details: &dyn Details) -> &[Frame] {
-    details.sights().of_act(act.time, act.actor.tid)
-}
-
 fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
     let arguments: Vec<String> = cmdline
         .unwrap_or_default()
@@ -343,42 +235,6 @@ fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
         .collect();
     if !arguments.is_empty() {
         page.shortened_row("", &arguments.join(" "));
-    }
-}
-
-/// An argument so that one can see where it begins and ends.
-pub(super) fn quoted(argument: String) -> String {
-    if argument.is_empty() || argument.contains(char::is_whitespace) {
-        format!("'{argument}'")
-    } else {
-        argument
-    }
-}
-
-pub(super) fn channel(hang: &Hang, details: &dyn Details) -> String {
-    let channel = &hang.channel;
-    let inode = channel.id.inode;
-    let name = match (channel.kind, path(hang, details)) {
-        (Kind::Pipe, _) => format!("pipe:[{inode}]"),
-        (Kind::Fifo, None) => format!("FIFO, inode {inode}"),
-        (Kind::Fifo, Some(path)) => format!("FIFO {path}, inode {inode}"),
-        (Kind::Socketpair { .. }, _) => format!("socketpair:[{inode}]"),
-    };
-    let content = if channel.buffered {
-        "holds bytes"
-    } else {
-        "empty"
-    };
-    match channel.created {
-        Some(Created { act, .. }) => {
-            let place = at(stack(act, details));
-            format!(
-                "{name}, {content}; made by {}{place}",
-                actor(act.actor, details)
-            )
-        }
-        None if channel.kind == Kind::Fifo => format!("{name}, {content}"),
-        None => format!("{name}, {content}; who made it was not seen"),
     }
 }
 
@@ -421,101 +277,6 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
     }
 }
 
-pub(super) fn relation(holder: &Holder, reader: Pid) -> String {
-    let word = match holder.relation {
-        Relation::Itself => return "the waiting process itself".to_owned(),
-        Relation::Child => return format!("child of pid {reader}"),
-        Relation::Descendant => "descendant",
-        Relation::Parent => "parent",
-        Relation::Ancestor => "ancestor",
-        Relation::Sibling => "sibling",
-        Relation::Unrelated => "no relative",
-    };
-    format!(
-        "{word} of pid {reader} (its own parent is pid {})",
-        holder.parent
-    )
-}
-
-/// Descriptors in words, the write ends first: they are what matters.
-pub(super) fn ends(fds: &[HeldFd]) -> String {
-    let (writing, reading): (Vec<&HeldFd>, Vec<&HeldFd>) =
-        fds.iter().partition(|held| held.mode.write);
-    let words: Vec<String> = writing
-        .into_iter()
-        .chain(reading)
-        .map(|held| {
-            let end = match (held.mode.read, held.mode.write) {
-                (true, true) => "both ends",
-                (false, true) => "write end",
-                (_, false) => "read end",
-            };
-            format!("{end} fd {}", held.fd)
-        })
-        .collect();
-    list("", "", &words)
-}
-
-/// How and when a holder came by its end, and in which code.
-pub(super) fn provenance(via: Via, hang: &Hang, details: &dyn Details) -> String {
-    let (way, by) = match via.kind {
-        ViaKind::Fork => ("inherited by fork", "made by"),
-        ViaKind::Exec => ("kept across exec", "by"),
-        ViaKind::Dup => ("duplicated from another descriptor", "by"),
-        ViaKind::Created => ("made the pipe itself", "as"),
-        ViaKind::Opened => ("opened by its path", "by"),
-        ViaKind::Passed => ("passed to it by another process", "by"),
-        ViaKind::Unknown => return "how it came by it was not seen".to_owned(),
-    };
-    let Some(act) = via.act else {
-        let when = match via.kind {
-            // No probe sees these.
-            ViaKind::Opened | ViaKind::Passed => "when was not seen",
-            ViaKind::Fork | ViaKind::Exec | ViaKind::Dup | ViaKind::Created | ViaKind::Unknown => {
-                "before pipewatch looked"
-            }
-        };
-        return format!("{way}, {when}");
-    };
-    let moment = match hang.channel.created {
-        Some(created) if via.kind != ViaKind::Created => {
-            format!(
-                "{} after the pipe was made",
-                duration(act.time.since(created.act.time))
-            )
-        }
-        Some(_) | None => relative_to_wait(act.time, hang.reader.since),
-    };
-    let place = at(stack(act, details));
-    format!("{way}, {by} {}{place}, {moment}", actor(act.actor, details))
-}
-
-/// Whether a holder did anything with its end, and what could have taken it
-/// away.
-pub(super) fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
-    let cloexec = holder
-        .fds
-        .iter()
-        .any(|held| held.mode.write && held.cloexec);
-    let inherited = holder.via.kind == ViaKind::Fork;
-    let mut words = vec![match (holder.used, certainty) {
-        (true, _) => "has used its copy",
-        (false, Certainty::Exact) => "never used its copy",
-        (false, Certainty::Inferred) => "was not seen to use its copy",
-    }];
-    if holder.stopped {
-        words.push("is stopped");
-    }
-    if holder.execed {
-        words.push("has exec'ed since");
-    } else if inherited && cloexec {
-        words.push("close-on-exec is set, which does not help: it has not exec'ed");
-    } else if inherited {
-        words.push("has not exec'ed");
-    }
-    words.join("; ")
-}
-
 /// What happened, at times relative to the beginning of the wait.
 fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let since = hang.reader.since;
@@ -533,165 +294,5 @@ fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     for (index, (time, text)) in rows.iter().enumerate() {
         let label = if index == 0 { "timeline" } else { "" };
         page.hanging_row(label, &format!("{time:>columns$}  "), text);
-    }
-}
-
-pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
-    let Step { act, what, fds } = step;
-    let fds = if fds.is_empty() {
-        "its ends".to_owned()
-    } else {
-        list("fd", "fds", fds)
-    };
-    let doer = step_actor(step, hang, details);
-    let deed = match what {
-        What::Pipe => format!("makes the pipe: {fds}"),
-        What::Socketpair => format!("makes the pair of sockets: {fds}"),
-        What::Fork { child } => format!("forks pid {child}, which inherits {fds}"),
-        What::Exec => format!("runs a new program, which keeps {fds}"),
-        What::Dup => format!("duplicates {fds}"),
-        What::Close => format!("closes {fds}"),
-        What::Read(call) => return format!("{doer} begins to wait: {} of {fds}", call.word()),
-    };
-    // The rows above tell the places of these.
-    let by_holder = |holder: &Holder| holder.via.act == Some(*act);
-    let by_maker = hang
-        .channel
-        .created
-        .is_some_and(|created| created.act == *act);
-    if by_maker || hang.holders.iter().any(by_holder) {
-        return format!("{doer} {deed}");
-    }
-    format!("{doer} {deed}{}", at(stack(*act, details)))
-}
-
-/// The thread that took a step; of the waiting process, which is named above,
-/// no more than that.
-fn step_actor(step: &Step, hang: &Hang, details: &dyn Details) -> String {
-    let doer = step.act.actor;
-    if doer.process == hang.reader.actor.process {
-        thread(doer, details)
-    } else {
-        actor(doer, details)
-    }
-}
-
-/// Who keeps the wait from ending.
-fn withheld_by(hang: &Hang) -> String {
-    match hang.holders.as_slice() {
-        [] => "no process that can be seen holds the write end".to_owned(),
-        [holder] => {
-            let writing: Vec<Fd> = holder
-                .fds
-                .iter()
-                .filter(|held| held.mode.write)
-                .map(|held| held.fd)
-                .collect();
-            format!(
-                "{} holds the write end, {}",
-                process(holder.comm, holder.process.pid),
-                list("fd", "fds", &writing)
-            )
-        }
-        [holder, others @ ..] => format!(
-            "{} and {} hold the write end",
-            process(holder.comm, holder.process.pid),
-            count(others.len() as u64, "other process", "other processes")
-        ),
-    }
-}
-
-/// The call waited in, as strace would begin it.
-pub(super) fn call(hang: &Hang) -> String {
-    format!("{}({})", hang.reader.call.word(), hang.reader.fd)
-}
-
-pub(super) fn process(comm: Comm, pid: Pid) -> String {
-    format!("{comm} (pid {pid})")
-}
-
-/// A thread, by the name that its program gave it, if it did.
-pub(super) fn thread(actor: Actor, details: &dyn Details) -> String {
-    if actor.tid.0 == actor.process.pid.0 {
-        return process(actor.comm, actor.process.pid);
-    }
-    let name = details.sights().thread(actor.process, actor.tid);
-    let name = name.map_or_else(|| actor.comm.to_string(), str::to_owned);
-    format!("thread {} ({name})", actor.tid)
-}
-
-pub(super) fn actor(actor: Actor, details: &dyn Details) -> String {
-    if actor.tid.0 == actor.process.pid.0 {
-        thread(actor, details)
-    } else {
-        format!("{} of pid {}", thread(actor, details), actor.process.pid)
-    }
-}
-
-/// A list as a sentence has it, with the word for one or for many before it.
-fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
-    let mut words: Vec<String> = items.iter().take(ITEMS).map(ToString::to_string).collect();
-    if items.len() > ITEMS {
-        words.push(format!("{} more", items.len() - ITEMS));
-    }
-    let word = if items.len() == 1 { one } else { many };
-    let text = match words.split_last() {
-        None => return String::new(),
-        Some((only, [])) => only.clone(),
-        Some((last, before)) => format!("{} and {last}", before.join(", ")),
-    };
-    if word.is_empty() {
-        text
-    } else {
-        format!("{word} {text}")
-    }
-}
-
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-pub(super) fn clock_time(wall: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(wall)).to_string()
-}
-
-fn relative_to_wait(time: Ktime, wait: Ktime) -> String {
-    if time <= wait {
-        format!("{} before the wait began", duration(wait.since(time)))
-    } else {
-        format!("{} after the wait began", duration(time.since(wait)))
-    }
-}
-
-/// A moment as its distance from the beginning of the wait.
-pub(super) fn offset(time: Ktime, wait: Ktime) -> String {
-    match time.cmp(&wait) {
-        std::cmp::Ordering::Less => format!("-{}", duration(wait.since(time))),
-        std::cmp::Ordering::Equal => "0 s".to_owned(),
-        std::cmp::Ordering::Greater => format!("+{}", duration(time.since(wait))),
-    }
-}
-
-/// A duration for people: two figures or so, never rounded up.
-pub(super) fn duration(nanoseconds: u64) -> String {
-    let micros = nanoseconds / 1_000;
-    let millis = micros / 1_000;
-    let seconds = millis / 1_000;
-    let minutes = seconds / 60;
-    let hours = minutes / 60;
-    if millis == 0 {
-        format!("{micros} µs")
-    } else if seconds == 0 {
-        format!("{millis} ms")
-    } else if seconds < 10 {
-        format!("{seconds}.{} s", millis / 100 % 10)
-    } else if minutes == 0 {
-        format!("{seconds} s")
-    } else if hours == 0 {
-        format!("{minutes} min {} s", seconds % 60)
-    } else if hours < 24 {
-        format!("{hours} h {} min", minutes % 60)
-    } else {
-        format!("{} d {} h", hours / 24, hours % 24)
     }
 }

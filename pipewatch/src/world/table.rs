@@ -199,6 +199,22 @@ pub struct Slot {
     pub intent: Option<Rc<Intent>>,
 }
 
+impl Slot {
+    /// What a new program has of it. A number that something was duplicated to was chosen
+    /// for the program; a duplicate elsewhere was for the process, as a shell keeps one of
+    /// what it redirects.
+    pub(super) fn intent_for_program(&self) -> Option<Rc<Intent>> {
+        let intent = self.intent.as_ref()?;
+        if intent.sign != Sign::Duplicated {
+            return Some(Rc::clone(intent));
+        }
+        let mut links = self.via.chain();
+        let act = links.find(|link| link.kind == ViaKind::Dup)?.act?;
+        let by = act.actor.process;
+        Some(Rc::new(Intent { by, ..**intent }))
+    }
+}
+
 /// A report of a table's contents that is not complete yet.
 #[derive(Clone, Debug)]
 pub(super) struct Walk {
@@ -263,11 +279,15 @@ impl Table {
         }
     }
 
-    /// Notes a sign that concerns the write ends of a pipe.
+    /// Notes a sign that concerns the write ends of a pipe. One that the same process gave
+    /// before says more than a duplicate.
     pub(super) fn sign(&mut self, pipe: PipeId, intent: Intent) {
         let intent = Rc::new(intent);
+        let is_duplicate = intent.sign == Sign::Duplicated;
         for slot in self.slots.iter_mut() {
-            if slot.end.pipe == pipe && slot.end.mode.write {
+            let former = slot.intent.as_ref();
+            let stays = is_duplicate && former.is_some_and(|former| former.by == intent.by);
+            if slot.end.pipe == pipe && slot.end.mode.write && !stays {
                 slot.intent = Some(Rc::clone(&intent));
             }
         }

@@ -81,7 +81,10 @@ impl World {
         // A flag that is gone was cleared, by whatever call. An exec shows only
         // what survived, so the program's own process did it.
         let cleared = former.as_ref().is_some_and(|slot| slot.end.cloexec) && !end.cloexec;
-        let intent = former.as_ref().and_then(|slot| slot.intent.clone());
+        let intent = former.as_ref().and_then(|slot| match kind {
+            Some(ViaKind::Exec) => slot.intent_for_program(),
+            _ => slot.intent.clone(),
+        });
         let intent = if cleared && end.mode.write {
             Some(Rc::new(Intent {
                 sign: Sign::KeptForExec,

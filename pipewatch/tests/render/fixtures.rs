@@ -325,9 +325,9 @@ pub fn race_hang() -> Hang {
               the write end that nobody will ever close or write to. End of file comes when the \
               last copy is closed."
             .into(),
-        hint: "fork before threads start, or close what is not needed in the child right after \
-               the fork; close-on-exec acts at exec only. Now: ending pid 25189 lets the read \
-               return."
+        hint: "to free the reader now, end process 25189. To mend it: fork before threads start, \
+               or close what is not needed in the child right after the fork; close-on-exec acts \
+               at exec only."
             .into(),
     }
 }
@@ -493,7 +493,7 @@ pub fn fifo() -> (Vec<Report>, Outside) {
             fds: vec![held(7, "rw", false)],
             relation: Relation::Unrelated,
             used: false,
-            heir: true,
+            heir: false,
             execed: true,
             stopped: false,
             via: Via {

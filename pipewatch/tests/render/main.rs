@@ -7,13 +7,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixtures;
+mod top;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use pipewatch::{
     finding::{
-        Cause, Finding, FreedBy, FreedHow, Outcome, Reason, Report, Resolved, Stopped, Tally,
-        Verdict,
+        Cause, Finding, FreedBy, FreedHow, Hang, Holder, Outcome, Reason, Report, Resolved,
+        Stopped, Tally, Verdict,
     },
     ids::{Comm, Fd, Pid},
     language::Language,
@@ -469,17 +470,54 @@ fn the_unknown_is_null_and_bytes_survive_as_text() {
     assert_eq!(hang["holders"][0]["comm"], "x\nHANG #2\t\u{202e}y");
 }
 
+fn hint(hang: &Hang, outside: &Outside) -> String {
+    let reports = [Report::Finding(Finding::Hang(Box::new(hang.clone())))];
+    let record = &records(&reports, outside)[0];
+    record["hint"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_release_would_refuse_is_not_advised() {
+    let command = |change: &dyn Fn(&mut Hang)| {
+        let mut hang = race_hang();
+        change(&mut hang);
+        let hint = hint(&hang, &Outside::default());
+        let rest = hint.strip_prefix(&hang.hint).unwrap().trim_start();
+        rest.to_owned()
+    };
+    let with = |others: u32| {
+        command(&|hang| {
+            for pid in 1..=others {
+                let process = process(pid);
+                let holder = hang.holders[0].clone();
+                hang.holders.push(Holder { process, ..holder });
+            }
+        })
+    };
+    let one = "now: pipewatch release 25189 19";
+    assert_eq!(with(0), one);
+    assert_eq!(
+        with(2),
+        format!("{one}; pipewatch release 1 19; pipewatch release 2 19")
+    );
+    assert_eq!(with(3), "");
+    assert_eq!(command(&|hang| hang.verdict = Verdict::Orphaned), one);
+    assert_eq!(command(&|hang| hang.verdict = Verdict::SelfHeld), "");
+    assert_eq!(command(&|hang| hang.verdict = Verdict::InFlight), "");
+    assert_eq!(command(&|hang| hang.holders[0].heir = false), "");
+    assert_eq!(command(&|hang| hang.holders[0].stopped = true), "");
+    assert_eq!(command(&|hang| hang.holders.clear()), "");
+}
+
 #[test]
 fn advice_fits_cause_and_language() {
     let advised = |verdict, cause, language, words: &str| {
         let mut hang = race_hang();
         (hang.verdict, hang.cause) = (verdict, cause);
+        hang.holders[0].heir = false;
         let outside = Outside::default().with_language(912, language);
-        let plain = hang.hint.clone();
-        let reports = [Report::Finding(Finding::Hang(Box::new(hang)))];
-        let hint = records(&reports, &outside)[0]["hint"].clone();
-        let hint = hint.as_str().unwrap();
-        let advice = hint.strip_prefix(&plain).unwrap();
+        let hint = hint(&hang, &outside);
+        let advice = hint.strip_prefix(&hang.hint).unwrap();
         assert!(advice.contains(words), "{hint}");
         assert_eq!(advice.is_empty(), words.is_empty(), "{hint}");
     };

@@ -7,6 +7,6 @@
 2ms     921 fork 25189
 3ms     934 close 19
 4ms     934 read 18
-expect by 1254ms: hang, leaked, fork-race, certain, exact, reader 934, fd 18, in read, created by 934, holders 25189, 25189 via fork, 25189 is child, 25189 unused, 25189 holds 18r 19w, timeline pipe@934 fork@921 close@934 read@934
+expect by 1254ms: hang, leaked, fork-race, certain, exact, reader 934, fd 18, in read, created by 934, holders 25189, 25189 via fork, 25189 is child, 25189 unused, 25189 holds 18r 19w, timeline pipe@934 fork@921 close@934 read@934, 25189 heir
 8000ms  25189 exit
 expect by 8250ms: resolved, eof, reader 934, fd 18, freed by 25189 exit

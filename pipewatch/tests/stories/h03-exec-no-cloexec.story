@@ -7,7 +7,7 @@
 5ms     500 close 4
 5ms     500 close 63
 6ms     500 read 3
-expect by 1256ms: hang, leaked, exec, likely, exact, reader 500, holders 501, 501 holds 63w, 501 via exec, timeline pipe@500 dup@500 fork@500 exec@501 close@500 close@500 read@500
+expect by 1256ms: hang, leaked, exec, likely, exact, reader 500, holders 501, 501 holds 63w, 501 via exec, timeline pipe@500 dup@500 fork@500 exec@501 close@500 close@500 read@500, 501 no heir
 silence until 20s
 20s     501 exit
 expect by 20250ms: resolved, eof, reader 500, freed by 501 exit

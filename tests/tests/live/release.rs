@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use pipewatch_tests::{Output, Program, assert_contains, paced, pipewatch, require_root, scenario};
 use serde_json::{Value, json};
 
-use crate::expect::list;
+use crate::expect::{RUN, list};
 
 /// A scenario whose reader waits, and who keeps it waiting.
 struct Held {
@@ -325,6 +325,39 @@ fn the_reader_waits_as_long_as_anybody_holds_it() {
         "readers": [{"went_on": true}], "holders": [],
     });
     assert_contains(&told(&output), &expected);
+}
+
+/// What a report advises to run at once.
+fn advised(held: &Held) -> Option<String> {
+    let pid = held.target.pid().to_string();
+    let args = ["--pid", &pid, "--exit-on-hang", "--format", "json"];
+    let watching = Program::start(pipewatch(&args));
+    let hang = watching.wait_for("hang", RUN, |it| it["type"] == "hang");
+    let hint = hang["hint"].as_str().expect("a hint");
+    let (_, command) = hint.split_once(" now: pipewatch ")?;
+    Some(command.to_owned())
+}
+
+#[test]
+fn what_is_advised_is_accepted() {
+    let held = hold("read");
+    let command = advised(&held).expect("a command");
+    assert_eq!(
+        command,
+        format!("release {} {}", held.holder(), held.fds[0])
+    );
+    let output = held.release(&["--yes"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    held.assert_lived(1);
+}
+
+#[test]
+fn what_would_be_refused_is_not_advised() {
+    let held = hold("bare");
+    held.wait_until_it_reads();
+    assert_eq!(advised(&held), None);
+    held.release(&["--yes"])
+        .assert_complaint(2, "is no idle heir");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub struct Options {
     /// Only the Debian package for this machine
     #[arg(long)]
     deb_only: bool,
-    /// Also install the Debian package here, try it, and purge it, as root
+    /// Also install the Debian package here, try it, and purge it, as root; and run its unit
+    /// under the systemd of a virtual machine
     #[arg(long)]
     check: bool,
 }
@@ -75,6 +76,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.check {
         packages::provide("dist", CHECK_NEEDS.iter())?;
         trial::install(workspace, &deb)?;
+        vm::service::check(workspace, &deb)?;
     }
     Ok(())
 }

@@ -62,17 +62,25 @@ impl Image {
         let ours = folder.join("programs.zst");
         make_folder_of(&ours)?;
         archive::pack(root, &ours, archive::FAST)?;
-        Ok(Self {
-            archives: vec![userland, ours],
-        })
+        Ok(Self::of(vec![userland, ours]))
+    }
+
+    /// Of archives that are there.
+    pub fn of(archives: Vec<PathBuf>) -> Self {
+        Self { archives }
     }
 
     /// Writes the image of a guest that runs this script.
     pub fn write(&self, into: &Path, script: &str) -> Result<()> {
         let tree = tempfile::tempdir().context("cannot make a folder")?;
         write(&tree.path().join("run.sh"), script)?;
+        self.write_with(into, tree.path())
+    }
+
+    /// Writes the image of a guest that has these files too.
+    pub fn write_with(&self, into: &Path, tree: &Path) -> Result<()> {
         let own = into.with_extension("run");
-        archive::pack(tree.path(), &own, archive::FAST)?;
+        archive::pack(tree, &own, archive::FAST)?;
         let mut image =
             fs::File::create(into).with_context(|| format!("cannot write {}", into.display()))?;
         for part in self.archives.iter().chain([&own]) {
@@ -150,7 +158,8 @@ pub fn script(job: &Job) -> String {
     script
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+/// Writes a program.
+pub fn write(path: &Path, text: &str) -> Result<()> {
     make_folder_of(path)?;
     fs::write(path, text)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))

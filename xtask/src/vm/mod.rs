@@ -14,6 +14,7 @@ mod log;
 mod matrix;
 mod programs;
 mod record;
+pub mod service;
 mod site;
 mod suite;
 mod userland;

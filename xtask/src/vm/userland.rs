@@ -61,8 +61,7 @@ const UNNEEDED: &[&str] = &[
     "usr/lib/python3.11/pydoc_data",
 ];
 
-/// The archive below `folder`; a new one where it does not hold what is listed
-/// here, or `update` asks for newer packages. `native` has programs that run here.
+/// The archive below `folder`. `native` has programs that run here.
 pub fn provide(
     folder: &Path,
     update: bool,
@@ -70,26 +69,45 @@ pub fn provide(
     arch: &Arch,
     native: &Debian,
 ) -> Result<PathBuf> {
-    let list = [PACKAGES, UNNEEDED].concat().join("\n");
-    let sum = Sha256::digest(list);
+    let list = [PACKAGES, UNNEEDED].concat();
+    kept(folder, "userland", &list, update, |root| {
+        unpack(debian, PACKAGES, root)?;
+        reduce(root, arch)?;
+        compile_python(root, native)
+    })
+}
+
+/// The archive of this name below `folder`; a new one of what `fill` puts into a folder,
+/// where it does not hold what is listed, or `update` asks for newer packages.
+pub fn kept(
+    folder: &Path,
+    name: &str,
+    list: &[&str],
+    update: bool,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let sum = Sha256::digest(list.join("\n"));
     let archive = folder.join(format!(
-        "userland-{:02x}{:02x}{:02x}.zst",
+        "{name}-{:02x}{:02x}{:02x}.zst",
         sum[0], sum[1], sum[2]
     ));
     if update || !archive.is_file() {
-        build(&archive, debian, arch, native)?;
+        let tree = tempfile::tempdir().context("cannot make a folder")?;
+        fill(tree.path())?;
+        archive::pack(tree.path(), &archive, archive::SMALL)?;
     }
     Ok(archive)
 }
 
-/// Fetches and packs the programs.
-fn build(archive: &Path, debian: &Debian, arch: &Arch, native: &Debian) -> Result<()> {
-    let tree = tempfile::tempdir().context("cannot make a folder")?;
-    let root = tree.path();
-    eprintln!("vm: fetching {} packages of programs", PACKAGES.len());
-    for package in debian.show(PACKAGES)? {
-        debian.unpack(&package, root)?;
-    }
+/// Fetches packages and puts their files below `root`.
+pub fn unpack(debian: &Debian, packages: &[&str], root: &Path) -> Result<()> {
+    eprintln!("vm: fetching {} packages of programs", packages.len());
+    let mut packages = debian.show(packages)?.into_iter();
+    packages.try_for_each(|package| debian.unpack(&package, root))
+}
+
+/// Removes what no test needs, and gives Python its usual name.
+fn reduce(root: &Path, arch: &Arch) -> Result<()> {
     for unneeded in UNNEEDED {
         let path = root.join(unneeded);
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -97,9 +115,7 @@ fn build(archive: &Path, debian: &Debian, arch: &Arch, native: &Debian) -> Resul
     let gconv = root.join("usr/lib").join(arch.libraries).join("gconv");
     fs::remove_dir_all(&gconv).with_context(|| format!("cannot remove {}", gconv.display()))?;
     let python = root.join("usr/bin/python3");
-    symlink("python3.11", &python).with_context(|| format!("cannot make {}", python.display()))?;
-    compile_python(root, native)?;
-    archive::pack(root, archive, archive::SMALL)
+    symlink("python3.11", &python).with_context(|| format!("cannot make {}", python.display()))
 }
 
 /// Compiles Python's modules, which an emulated machine would take long for. What

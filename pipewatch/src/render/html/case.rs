@@ -22,11 +22,12 @@ use crate::{
         advice::hint,
         kept::Kept,
         page::escape,
-        place::{at, rows},
-        text::{
+        phrases::{
             actor, channel, clock_time, count, duration, ends, happening, headline, offset,
-            process, provenance, quoted, relation, render, resolution, stack, use_of_copy,
+            process, provenance, quoted, relation, resolution, use_of_copy,
         },
+        place::{at, rows, stack},
+        text::render,
         word::Word as _,
     },
     stack::Frame,

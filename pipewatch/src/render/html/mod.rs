@@ -10,7 +10,7 @@ mod tests;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::case::Case;
-use super::{page, text};
+use super::{page, phrases};
 use crate::{
     finding::{Details, Finding, Hang, Report, Resolved, Started, Stopped, Verdict, WaitId},
     ids::Ktime,
@@ -178,8 +178,11 @@ impl Document {
         match (all, open) {
             (0, _) if self.stopped.is_some() => "nothing hung".to_owned(),
             (0, _) => "nothing hangs so far".to_owned(),
-            (_, 0) => format!("{}, resolved", text::count(all, "hang", "hangs")),
-            (_, _) => format!("{}, {open} still open", text::count(all, "hang", "hangs")),
+            (_, 0) => format!("{}, resolved", phrases::count(all, "hang", "hangs")),
+            (_, _) => format!(
+                "{}, {open} still open",
+                phrases::count(all, "hang", "hangs")
+            ),
         }
     }
 
@@ -187,8 +190,8 @@ impl Document {
         html! {
             dl {
                 @if let Some((started, wall)) = &self.started {
-                    dt { "Watched" } dd { (text::watching(started)) }
-                    dt { "From" } dd { (text::clock_time(*wall)) " by " (text::backend(started)) }
+                    dt { "Watched" } dd { (phrases::watching(started)) }
+                    dt { "From" } dd { (phrases::clock_time(*wall)) " by " (phrases::backend(started)) }
                     @if !started.limits.is_empty() {
                         dt { "Limits" } dd { @for limit in &started.limits { p { (limit) } } }
                     }
@@ -196,11 +199,11 @@ impl Document {
                     dd {
                         @match &self.stopped {
                             Some(stopped) => {
-                                "stopped after " (text::duration(self.now.since(started.time)))
-                                " " (text::summary(stopped))
+                                "stopped after " (phrases::duration(self.now.since(started.time)))
+                                " " (phrases::summary(stopped))
                             }
                             None => {
-                                "still watching, " (text::duration(self.now.since(started.time)))
+                                "still watching, " (phrases::duration(self.now.since(started.time)))
                                 " after the begin; load this page again for what came later"
                             }
                         }
@@ -209,7 +212,7 @@ impl Document {
                 @if self.lost > 0 {
                     dt { "Lost" }
                     dd {
-                        (text::count(self.lost, "event", "events"))
+                        (phrases::count(self.lost, "event", "events"))
                         ": hangs are still found, their history may have holes"
                     }
                 }
@@ -241,7 +244,7 @@ impl Document {
                 }
                 @if self.left_out > 0 {
                     p.left-out {
-                        (text::count(self.left_out, "hang is", "hangs are"))
+                        (phrases::count(self.left_out, "hang is", "hangs are"))
                         " left out: this page keeps what is open, and the last ones."
                     }
                 }

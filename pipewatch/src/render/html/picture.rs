@@ -9,7 +9,7 @@ use crate::{
     event::Actor,
     finding::{Details, FreedHow, Hang, Outcome, Resolved, Verdict, What},
     render::{
-        text::{call, count, duration, happening, offset, process as name, resolution, thread},
+        phrases::{call, count, duration, happening, offset, process as name, resolution, thread},
         word::Word as _,
     },
 };

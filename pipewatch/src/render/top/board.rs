@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     finding::{Details, Finding, Hang, Report, Started, Tally, Verdict, WaitId},
     ids::Ktime,
-    render::{Style, kept::Kept, text},
+    render::{Style, kept::Kept, phrases, text},
 };
 
 /// A rate of events is one of at least so many nanoseconds.
@@ -127,7 +127,7 @@ impl Board {
             events,
             lost_events,
         } = self.gauges;
-        let count = |number: usize, one, many| text::count(number as u64, one, many);
+        let count = |number: usize, one, many| phrases::count(number as u64, one, many);
         let mut words = vec![count(hangs, "hang", "hangs")];
         if waits > 0 {
             words.push(count(waits, "wait", "waits"));

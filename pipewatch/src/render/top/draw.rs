@@ -17,7 +17,7 @@ use super::{
 use crate::{
     finding::{Cause, Confidence, Verdict},
     ids::Ktime,
-    render::{Style, page::escape, text, word::Word as _},
+    render::{Style, page::escape, phrases, text, word::Word as _},
 };
 
 /// From these widths on, in columns, there is room for verdict and pipe, and for the call.
@@ -68,7 +68,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, board: &Board, now: Ktime) {
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board, paused: bool) {
     let (who, how) = match &board.started {
-        Some(started) => (text::watched(started), started.backend.as_str()),
+        Some(started) => (phrases::watched(started), started.backend.as_str()),
         None => (String::new(), ""),
     };
     let bold = Paint::new().add_modifier(Modifier::BOLD);
@@ -160,7 +160,7 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
             "{} {}",
             hang.reader.actor.process.pid, hang.reader.actor.comm
         ),
-        "CALL" => text::call(hang),
+        "CALL" => phrases::call(hang),
         "PIPE" => format!("[{}]", hang.channel.id.inode),
         "HELD BY" => match hang.holders.as_slice() {
             [] => "in flight".to_owned(),
@@ -190,7 +190,7 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
 
 fn lasting(wait: &Wait, now: Ktime) -> String {
     let since = wait.hang.reader.since;
-    text::duration(now.since(since))
+    phrases::duration(now.since(since))
 }
 
 fn paint(wait: &Wait, colour: bool) -> Paint {

@@ -1,9 +1,7 @@
 //! What the live view shows, and what keys do to it.
 //!
 //! Frames are compared with the files in `tests/frames`.
-//! `BLESS=1 cargo test -p pipewatch --test top` renews them.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! `BLESS=1 cargo test -p pipewatch --test render` renews them.
 
 use std::{
     env, fs,
@@ -12,17 +10,14 @@ use std::{
 };
 
 use pipewatch::{
-    event::{Actor, Call, Kind, Mode},
+    event::Call,
     finding::{
-        Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, Hang, HeldFd,
-        Holder, Outcome, Reader, Relation, Report, Resolved, Started, Step, Verdict, Via, ViaKind,
-        What,
+        Act, Cause, Channel, Confidence, Created, Finding, Hang, Holder, Outcome, Reader, Report,
+        Resolved, Started, Verdict, Via, ViaKind, What,
     },
-    ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, Tid},
-    language::Language,
+    ids::{Comm, Fd, Ktime, Pid, PipeId},
     render::top::{Board, Gauges, Key, View, Wish, draw},
     screen::Screen,
-    stack::{Frame, Sight, Sights},
 };
 use ratatui::{
     Terminal,
@@ -31,47 +26,9 @@ use ratatui::{
     style::{Color, Modifier},
 };
 
-const SECOND: u64 = 1_000_000_000;
-const NOW: Ktime = Ktime(10_000 * SECOND);
+use crate::fixtures::{Outside, SECOND, WAIT, actor, held, in_python, process, race_hang, step};
 
-struct Outside(Sights);
-
-impl Details for Outside {
-    fn cmdline(&self, process: ProcKey) -> Option<Vec<String>> {
-        let program = match process.pid.0 {
-            900..1000 => "/srv/agent/agent.py",
-            _ => "/usr/bin/sort",
-        };
-        Some(vec![program.to_owned(), "--all the time".to_owned()])
-    }
-
-    fn cgroup(&self, _: ProcKey) -> Option<String> {
-        None
-    }
-
-    fn language(&self, _: ProcKey) -> Option<Language> {
-        None
-    }
-
-    fn sights(&self) -> &Sights {
-        &self.0
-    }
-
-    fn path(&self, _: ProcKey, _: Fd) -> Option<String> {
-        None
-    }
-
-    fn wall(&self, time: Ktime) -> u64 {
-        1_790_000_000 * SECOND + time.0
-    }
-}
-
-fn process(pid: u32) -> ProcKey {
-    ProcKey {
-        pid: Pid(pid),
-        start: 7,
-    }
-}
+const NOW: Ktime = WAIT;
 
 fn ago(nanoseconds: u64) -> Ktime {
     Ktime(NOW.0 - nanoseconds)
@@ -80,25 +37,14 @@ fn ago(nanoseconds: u64) -> Ktime {
 /// A wait of process `pid`, for so many seconds.
 fn wait(id: u64, verdict: Verdict, confidence: Confidence, pid: u32, seconds: u64) -> Hang {
     let since = ago(seconds * SECOND);
-    let actor = Actor {
-        process: process(pid),
-        tid: Tid(pid + 1),
-        comm: Comm::from("pusher_keep_ali"),
-    };
-    let forked = Act {
-        time: Ktime(since.0 - 172_000),
+    let race = race_hang();
+    let actor = actor(pid, pid + 1, "pusher_keep_ali");
+    let act = |before| Act {
+        time: Ktime(since.0 - before),
         actor,
         stack: None,
     };
-    let made = Act {
-        time: Ktime(since.0 - 276_000),
-        ..forked
-    };
-    let step = |act, what, fds: &[u32]| Step {
-        act,
-        what,
-        fds: fds.iter().copied().map(Fd).collect(),
-    };
+    let (made, forked) = (act(276_000), act(172_000));
     let child = pid + 50;
     Hang {
         id,
@@ -110,78 +56,62 @@ fn wait(id: u64, verdict: Verdict, confidence: Confidence, pid: u32, seconds: u6
             Cause::Unknown
         },
         confidence,
-        certainty: Certainty::Exact,
         reader: Reader {
             actor,
             fd: Fd(3),
-            call: Call::Read,
             since,
+            ..race.reader
         },
         channel: Channel {
             id: PipeId {
                 dev: 14,
                 inode: 20_491_000 + id,
             },
-            kind: Kind::Pipe,
-            buffered: false,
             created: Some(Created {
                 act: made,
                 fds: [Fd(3), Fd(4)],
             }),
+            ..race.channel
         },
         holders: vec![Holder {
             process: process(child),
             parent: Pid(pid),
             comm: Comm::from("upd\u{1b}[31mater"),
-            fds: vec![HeldFd {
-                fd: Fd(4),
-                mode: Mode {
-                    read: false,
-                    write: true,
-                },
-                cloexec: false,
-            }],
-            relation: Relation::Child,
-            used: false,
-            heir: true,
-            execed: false,
-            stopped: false,
+            fds: vec![held(4, "w", false)],
             via: Via {
                 kind: ViaKind::Fork,
                 act: Some(forked),
             },
+            ..race.holders[0].clone()
         }],
         timeline: vec![
             step(made, What::Pipe, &[3, 4]),
             step(forked, What::Fork { child: Pid(child) }, &[3, 4]),
-            step(
-                Act {
-                    time: since,
-                    ..made
-                },
-                What::Read(Call::Read),
-                &[3],
-            ),
+            step(act(0), What::Read(Call::Read), &[3]),
         ],
         why: "another thread forked while this one was at work with the pipe.".to_owned(),
         hint: "close the write end in the child right after the fork.".to_owned(),
+        ..race
     }
 }
 
 /// A reader of which the stack is known.
 fn outside() -> Outside {
-    let mut sights = Sights::default();
-    sights.add(Sight::Act {
-        time: ago(75 * SECOND),
-        tid: Tid(913),
-        frames: vec![Frame {
-            function: Some("_execute_child".to_owned()),
-            file: Some("/usr/lib/python2.7/subprocess.py".to_owned()),
-            line: Some(1_025),
-            ..Frame::default()
-        }],
-    });
-    Outside(sights)
+    let at = in_python(
+        "_execute_child",
+        "/usr/lib/python2.7/subprocess.py",
+        Some(1_025),
+    );
+    let programs = [
+        (912, "/srv/agent/agent.py"),
+        (962, "/srv/agent/agent.py"),
+        (700, "/usr/bin/sort"),
+        (800, "/usr/bin/sort"),
+    ];
+    let outside = Outside::default().with_stack(75_000, 913, &[at]);
+    programs.iter().fold(outside, |outside, (pid, program)| {
+        outside.with_cmdline(*pid, &[program, "--all the time"])
+    })
 }
 
 fn tell(board: &mut Board, finding: Finding) {
@@ -503,7 +433,7 @@ fn a_panic_gives_the_terminal_back() {
     }
     let own = env::current_exe().unwrap();
     let own = own.display();
-    let name = "a_panic_gives_the_terminal_back";
+    let name = "top::a_panic_gives_the_terminal_back";
     let run = format!("stty -g; {PANIC}=1 {own} --exact {name} --nocapture; stty -g");
     let script = Command::new("script")
         .args(["-qec", &run, "/dev/null"])
