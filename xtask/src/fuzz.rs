@@ -124,6 +124,8 @@ impl Target<'_> {
         command
             .env("FUZZ_TARGET", self.name)
             .arg(format!("-timeout={PATIENCE}"))
+            // A machine that stands still for a moment is no fault of an input.
+            .arg(format!("-report_slow_units={PATIENCE}"))
             .arg(format!("-rss_limit_mb={MEMORY}"))
             .arg(format!("-max_len={LONGEST}"))
             .arg(format!("-artifact_prefix={}/", self.found.display()));
