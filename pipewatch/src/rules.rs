@@ -15,4 +15,8 @@ pub struct Rules {
     pub healthy: bool,
     /// pipewatch's own process, which is never reported.
     pub own: Pid,
+    /// A hang ends the command that is watched: what it leaves behind is not to be judged
+    /// any more, so that nobody is told how to release it.
+    #[serde(default)]
+    pub ends_command: bool,
 }

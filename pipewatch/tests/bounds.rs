@@ -21,6 +21,7 @@ impl Life {
             min_confidence: Confidence::Likely,
             healthy: false,
             own: OWN,
+            ends_command: false,
         }));
         life.0.watch(&[]);
         life.0.attach().expect("an engine");

@@ -42,6 +42,7 @@ const RULES: Rules = Rules {
     min_confidence: Confidence::Likely,
     healthy: true,
     own: OWN,
+    ends_command: false,
 };
 
 /// The same cases on every run.

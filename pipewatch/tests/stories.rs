@@ -80,6 +80,7 @@ fn tell(text: &str) -> Result<(), String> {
         min_confidence: Confidence::Likely,
         healthy: false,
         own: model::OWN,
+        ends_command: false,
     };
     for (number, line) in options {
         set_options(&mut rules, line).map_err(|error| at(number, line, error))?;

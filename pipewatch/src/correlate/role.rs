@@ -56,7 +56,9 @@ impl Role {
             Self::Arranged(Sign::KeptForExec) => "it cleared close-on-exec on the write end",
             Self::Arranged(Sign::ClosedOther) => "it closed its read end, so it knows the pipe",
             Self::Arranged(Sign::Opened) => "it opened the write end by a path",
-            Self::Answers => "a process that inherited the write end has written before",
+            Self::Answers => {
+                "something was written since, perhaps by a process that inherited the write end"
+            }
             Self::OwnWriter => "another thread or a signal handler of it may write",
             Self::Unknown => "how it came by the write end was not seen",
             Self::Passed => "the write end was passed on for it to use",

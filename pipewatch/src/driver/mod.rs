@@ -145,6 +145,7 @@ impl Session {
             min_confidence: plan.min_confidence,
             healthy: plan.healthy,
             own,
+            ends_command: plan.exit_on_hang && matches!(plan.target, Target::Command(_)),
         };
         let wall = Wall::new();
         let recorder = plan.record.as_ref().map(|path| {

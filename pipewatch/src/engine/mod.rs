@@ -436,8 +436,11 @@ impl Engine {
         }
         tracked.woken = None;
         match judge(&tracked.wait, evidence, &mut self.world) {
-            Some(judgement) => {
+            Some(mut judgement) => {
                 tracked.leaving = None;
+                for holder in &mut judgement.holders {
+                    holder.heir &= !self.rules.ends_command;
+                }
                 self.judged(key, judgement, now)
             }
             None => {

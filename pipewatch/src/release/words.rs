@@ -11,7 +11,8 @@ use crate::{
     render,
 };
 
-const LOOK: &str = "`pipewatch snapshot` tells who holds what";
+const LOOK: &str = "`pipewatch snapshot` tells what hangs, and which end keeps it up; \
+                    `ls -l /proc/PID/fd` what a process has open";
 const BY_GDB: &str = "gdb can: gdb -p PID -batch -ex 'call (int)close(FD)'";
 
 pub(super) fn has_ended(pid: Pid) -> Problem {

@@ -32,6 +32,7 @@ pub(crate) fn run(bytes: &[u8]) {
         min_confidence: Confidence::Likely,
         healthy: true,
         own: Pid(1),
+        ends_command: false,
     };
     let nothing = Noted {
         names: &Names::default(),

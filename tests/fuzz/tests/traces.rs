@@ -102,6 +102,7 @@ fn rules() -> Rules {
         min_confidence: Confidence::Likely,
         healthy: true,
         own: Pid(1),
+        ends_command: false,
     }
 }
 
