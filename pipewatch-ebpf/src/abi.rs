@@ -276,8 +276,9 @@ pub struct Python {
     pub place: u16,
     /// How much of a frame has all of these, in bytes.
     pub span: u16,
-    /// How much in front of a frame may have those that called it, in bytes. With `span`
-    /// less than [`PythonStack::memory`].
+    /// Which bits of a frame's address tell how much in front of it, in bytes, is read too,
+    /// as it may have those that called it; all of them and `span` are less than
+    /// [`PythonStack::memory`].
     pub before: u16,
     /// Of a code object: the first of [`mark`]'s four pointers.
     pub names: u16,
@@ -332,7 +333,7 @@ pub struct PythonStack {
 }
 
 /// So many words of the interpreter's memory are read at once.
-pub const MEMORY_WORDS: usize = 64;
+pub const MEMORY_WORDS: usize = 128;
 
 const _: () = assert!(size_of::<Python>() == 40);
 const _: () = assert!(size_of::<PythonStack>() == 16 + 24 * FRAMES + 8 * MEMORY_WORDS);

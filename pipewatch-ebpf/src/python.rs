@@ -27,8 +27,6 @@ const MAX_THREADS: u32 = 512;
 /// less than this before it (`struct pthread` of glibc and musl); the next thread's
 /// is as far away as its stack is large.
 const THREAD_SIZE: u64 = 4096;
-/// Pages are as large as this at least.
-const PAGE: u64 = 4096;
 
 /// Reads the current process's memory; what is unreadable yields zero.
 #[inline(always)]
@@ -107,24 +105,25 @@ extern "C" fn python_frames(time: u64) -> u32 {
         stack.tid = u64::from(bpf_get_current_pid_tgid() as u32);
         let mut i = 0;
         while i < FRAMES {
-            // To read nothing would cost a page fault, and so could what is on the page
-            // before.
-            if frame.wrapping_sub(start) > reach && frame != 0 {
-                // As much as may be of use: it is the calls that cost.
-                reach = u64::from(python.before).min(frame % PAGE);
+            stack.frames[i].code = 0;
+            // To read nothing would cost a page fault.
+            if frame == 0 {
+                break;
+            }
+            if frame.wrapping_sub(start) > reach {
+                // As much as may be of use, since it is the calls that cost, but nothing
+                // of the page before, which may not be there.
+                reach = frame & u64::from(python.before);
                 start = frame - reach;
                 read(&mut stack.memory, start, reach + u64::from(python.span));
             }
             let at = frame.wrapping_sub(start);
             let word = |offset: u16| word(&stack.memory, at + u64::from(offset));
-            let mut code = 0;
-            if frame != 0 {
-                code = word(python.code);
-            }
-            stack.frames[i].code = code;
+            let code = word(python.code);
             if code == 0 {
                 break;
             }
+            stack.frames[i].code = code;
             let names = user(code + u64::from(python.names));
             stack.frames[i].mark = mark(names, python.fourth);
             stack.frames[i].place = word(python.place);

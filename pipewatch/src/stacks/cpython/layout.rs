@@ -2,9 +2,13 @@
 //! members on 64-bit machines, as the headers of one version of each release have them
 //! (`offsetof` of 3.7.16, 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0).
 
-use pipewatch_ebpf::abi::{DIRECT, MEMORY_WORDS, Python, mark};
+use pipewatch_ebpf::abi::{DIRECT, Python, mark};
 
 use super::lines::Table;
+
+/// How much in front of a frame is read with it, at most, where that is of use: the bits
+/// of its address below this size.
+const BEFORE: u16 = 511;
 
 /// Offsets of members of structures, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +184,7 @@ impl Layout {
     /// From 3.11 on the frames of a thread lie one behind the other.
     fn before(&self) -> u16 {
         if self.object.table == Table::Locations {
-            (8 * MEMORY_WORDS - 8) as u16 - self.span()
+            BEFORE
         } else {
             0
         }
@@ -205,6 +209,8 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
+    use pipewatch_ebpf::abi::MEMORY_WORDS;
+
     use super::*;
 
     #[test]
