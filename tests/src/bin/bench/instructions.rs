@@ -23,7 +23,7 @@ const BATCHES: usize = 25;
 type Count = fn(u32) -> io::Result<u64>;
 
 /// What is done, and how often in a batch.
-const OPERATIONS: [(&str, u32, Count); 6] = [
+const OPERATIONS: [(&str, u32, Count); 5] = [
     ("getppid", 16, |times| counted(times, operations::getppid)),
     ("pipe write+read, no sleep", 16, |times| {
         counted(times, operations::write_read)
@@ -34,9 +34,6 @@ const OPERATIONS: [(&str, u32, Count); 6] = [
     }),
     ("blocking ping-pong over two pipes", 16, |times| {
         counted(times, operations::ping_pong)
-    }),
-    ("fork+exit+wait, 20 pipe ends open", 2, |times| {
-        counted(times, operations::fork_exit)
     }),
 ];
 

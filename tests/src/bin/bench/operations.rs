@@ -71,15 +71,16 @@ impl Drop for Tool {
 }
 
 impl Attached {
-    /// Starts what is attached, and waits until it is. `other` is a process besides.
-    fn start(self, other: &Program) -> io::Result<Option<Tool>> {
-        let own = std::process::id().to_string();
+    /// Starts what is attached to the worker, and waits until it is. `other` is a process
+    /// besides.
+    fn start(self, worker: &Worker, other: &Program) -> io::Result<Option<Tool>> {
+        let this = worker.pid.to_string();
         let pipewatch = |watcher| Ok(Some(Tool::Pipewatch { _watcher: watcher }));
         match self {
             Self::Nothing => Ok(None),
             Self::Other => pipewatch(Watcher::of(other, &[])),
-            Self::This => pipewatch(Watcher::start(&["-p", &own])),
-            Self::ThisWithoutStacks => pipewatch(Watcher::start(&["-p", &own, "--stacks", "off"])),
+            Self::This => pipewatch(Watcher::start(&["-p", &this])),
+            Self::ThisWithoutStacks => pipewatch(Watcher::start(&["-p", &this, "--stacks", "off"])),
             Self::Bpftrace => {
                 // It needs tracefs, which the host may not have mounted.
                 let mut bpftrace = Command::new("unshare");
@@ -96,9 +97,11 @@ impl Attached {
             }
             Self::Strace => {
                 let mut strace = Command::new("strace");
-                strace.args(["-f", "-q", "-o", "/dev/null", "-p", &own]);
+                strace.args(["-f", "-q", "-o", "/dev/null", "-p", &this]);
                 let child = strace.stderr(Stdio::null()).spawn()?;
-                while fs::read_to_string("/proc/self/status")?.contains("TracerPid:\t0\n") {
+                while fs::read_to_string(format!("/proc/{this}/status"))?
+                    .contains("TracerPid:\t0\n")
+                {
                     thread::sleep(Duration::from_millis(10));
                 }
                 Ok(Some(Tool::Other(child)))
@@ -122,27 +125,25 @@ const OPERATIONS: [Operation; 6] = [
 /// Measures all operations in all setups.
 pub fn measure() -> io::Result<()> {
     let mut samples = vec![vec![Vec::new(); OPERATIONS.len()]; SETUPS.len()];
+    let mut worker = Worker::fork()?;
     let mut sleep = Command::new("sleep");
     sleep.arg("86400");
     let other = Program::start(sleep);
     for _ in 0..ROUNDS {
         for ((attached, _), samples) in SETUPS.iter().zip(&mut samples) {
-            let tool = attached.start(&other)?;
+            let tool = attached.start(&worker, &other)?;
             // The kernel goes on for a while to free what the one before had.
             thread::sleep(SETTLING);
-            pin(true);
-            for ((_, times, run), samples) in OPERATIONS.iter().zip(samples) {
+            for ((operation, (_, times, _)), samples) in OPERATIONS.iter().enumerate().zip(samples)
+            {
                 let times = if *attached == Attached::Strace {
                     times / SLOWER
                 } else {
                     *times
                 };
                 thread::sleep(DIGESTION);
-                let begun = Instant::now();
-                run(times)?;
-                samples.push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(times));
+                samples.push(worker.run(operation, times)?);
             }
-            pin(false);
             drop(tool);
         }
     }
@@ -164,19 +165,75 @@ pub fn measure() -> io::Result<()> {
     Ok(())
 }
 
+/// A process that does the operations, which is the same whatever is attached to it: what
+/// reads the output of a tool has threads, which a fork has to pay for.
+struct Worker {
+    pid: libc::pid_t,
+    orders: io::PipeWriter,
+    times: io::PipeReader,
+}
+
+impl Worker {
+    /// To be called while this program has one thread.
+    fn fork() -> io::Result<Self> {
+        let (taken, orders) = io::pipe()?;
+        let (times, told) = io::pipe()?;
+        // SAFETY: this program has one thread, so the child may do anything.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                drop((orders, times));
+                let failed = work(taken, told).is_err();
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(i32::from(failed)) }
+            }
+            pid => Ok(Self { pid, orders, times }),
+        }
+    }
+
+    /// Nanoseconds that an operation takes, done so many times.
+    fn run(&mut self, operation: usize, times: u32) -> io::Result<f64> {
+        let order = [operation as u32, times].map(u32::to_ne_bytes);
+        self.orders.write_all(order.as_flattened())?;
+        let mut nanoseconds = [0; 8];
+        self.times.read_exact(&mut nanoseconds)?;
+        Ok(f64::from_ne_bytes(nanoseconds) / f64::from(times))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // SAFETY: a child of ours that has not been reaped.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// In the worker: does what it is told, until nobody tells it any more.
+fn work(mut orders: io::PipeReader, mut times: io::PipeWriter) -> io::Result<()> {
+    pin();
+    let mut order = [0; 8];
+    while orders.read_exact(&mut order).is_ok() {
+        let (operation, count) = order.split_at(4);
+        let number = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        let (_, _, run) = OPERATIONS[number(operation) as usize];
+        let begun = Instant::now();
+        run(number(count))?;
+        let taken = begun.elapsed().as_nanos() as f64;
+        times.write_all(&taken.to_ne_bytes())?;
+    }
+    Ok(())
+}
+
 /// Keeps this thread, and what it starts, on the first CPU, so that a wake-up
-/// does not wait for another one to come out of idle; or lets it go.
-fn pin(to_first: bool) {
+/// does not wait for another one to come out of idle.
+fn pin() {
     // SAFETY: a set of CPUs is plain bits, for which zero is a value.
     let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    for cpu in 0..if to_first {
-        1
-    } else {
-        libc::CPU_SETSIZE as usize
-    } {
-        // SAFETY: `cpu` is below the size of the set.
-        unsafe { libc::CPU_SET(cpu, &mut cpus) };
-    }
+    // SAFETY: the first CPU is in every set.
+    unsafe { libc::CPU_SET(0, &mut cpus) };
     // SAFETY: the set lives during the call. Not being pinned costs precision.
     unsafe { libc::sched_setaffinity(0, size_of_val(&cpus), &raw const cpus) };
 }
@@ -228,7 +285,7 @@ pub(super) fn pipe_close(times: u32) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn fork_exit(times: u32) -> io::Result<()> {
+fn fork_exit(times: u32) -> io::Result<()> {
     let pipes: Vec<_> = (0..10).map(|_| io::pipe()).collect::<io::Result<_>>()?;
     for _ in 0..times {
         // SAFETY: the child does nothing but end.
