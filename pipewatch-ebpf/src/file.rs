@@ -5,13 +5,13 @@ use pipewatch_ebpf::{
     offsets::{
         ABSENT, FDT_CLOEXEC, FDT_FD, FDT_MAX, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO,
         INODE_MODE, INODE_PIPE, INODE_SB, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV,
-        SB_MAGIC, SOCK_FAMILY, SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE, SOCKET_SK,
-        SOCKET_TYPE, UNIX_ADDRESS, UNIX_PEER,
+        SB_MAGIC, SLOT_FILE, SOCK_FAMILY, SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE,
+        SOCKET_SK, SOCKET_TYPE, UNIX_ADDRESS, UNIX_PEER, types,
     },
 };
 
 use crate::{
-    kernel::{Ptr, offset, probe, probe_at},
+    kernel::{Ptr, cast, member, member_at, offset, probe_at},
     task::fdt_of,
 };
 
@@ -42,47 +42,57 @@ pub fn end_at(files: u64, fd: u32) -> Option<End> {
 /// [`END_CLOEXEC`] if descriptor `fd` of the table `fdt` closes on exec.
 #[inline(always)]
 pub fn cloexec(fdt: Ptr, fd: u32) -> u16 {
-    let word = probe::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
+    let word = member::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
     const { assert!(END_CLOEXEC == 1) };
     (probe_at::<u64>(word as *const u64) >> (fd % 64)) as u16 & 1
 }
 
 /// The `struct file` that descriptor `fd` of the table `files` refers to.
 #[inline(always)]
-pub fn file_at(files: u64, fd: u32) -> Option<u64> {
+pub fn file_at(files: u64, fd: u32) -> Option<Ptr> {
     let fdt = fdt_of(files);
-    if fd >= probe::<u32>(fdt, FDT_MAX) {
+    if fd >= member::<u32>(fdt, FDT_MAX) {
         return None;
     }
-    let slots: u64 = probe(fdt, FDT_FD);
-    let file: u64 = probe_at((slots + 8 * u64::from(fd)) as *const u64);
-    (file != 0).then_some(file)
+    let file = file_in(member(fdt, FDT_FD), fd);
+    (!file.is_null()).then_some(file)
+}
+
+/// The `struct file` in slot `fd` of those at `slots`, a table's.
+#[inline(always)]
+pub fn file_in(slots: u64, fd: u32) -> Ptr {
+    let slot = cast(slots + 8 * u64::from(fd), types::SLOT);
+    member_at(slot, SLOT_FILE)
 }
 
 /// The end behind `file`, which descriptor `fd` refers to, if it is a pipe, a FIFO or
 /// one end of a pair of sockets; `cloexec` as [`cloexec`] tells.
 #[inline(always)]
-pub fn end_of(file: u64, fd: u32, cloexec: impl FnOnce() -> u16) -> Option<End> {
-    let inode: u64 = probe(file as Ptr, FILE_INODE);
-    let inode = inode as Ptr;
-    let superblock = probe::<u64>(inode, INODE_SB) as Ptr;
-    let (pipe, head, flags) = match probe::<u16>(inode, INODE_MODE) & S_IFMT {
+pub fn end_of(file: Ptr, fd: u32, cloexec: impl FnOnce() -> u16) -> Option<End> {
+    let inode = member_at(file, FILE_INODE);
+    let kind = member::<u16>(inode, INODE_MODE) & S_IFMT;
+    if !matches!(kind, S_IFIFO | S_IFSOCK) {
+        return None;
+    }
+    let superblock = member_at(inode, INODE_SB);
+    let magic: u64 = member(superblock, SB_MAGIC);
+    let (pipe, head, flags) = match kind {
         S_IFIFO => {
-            let pipe: u64 = probe(inode, INODE_PIPE);
-            let named = is_not_zero(probe::<u64>(superblock, SB_MAGIC) ^ PIPEFS_MAGIC);
-            (pipe, probe(pipe as Ptr, PIPE_HEAD), named * END_FIFO)
+            let pipe = member_at(inode, INODE_PIPE);
+            let named = is_not_zero(magic ^ PIPEFS_MAGIC);
+            (pipe as u64, member(pipe, PIPE_HEAD), named * END_FIFO)
         }
-        S_IFSOCK if probe::<u64>(superblock, SB_MAGIC) == SOCKFS_MAGIC => paired(file)?,
+        _ if magic == SOCKFS_MAGIC => paired(file)?,
         _ => return None,
     };
     Some(End {
-        file,
+        file: file as u64,
         pipe,
-        inode: probe(inode, INODE_INO),
-        dev: probe(superblock, SB_DEV),
+        inode: member(inode, INODE_INO),
+        dev: member(superblock, SB_DEV),
         head,
         fd,
-        mode: probe::<u32>(file as Ptr, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
+        mode: member::<u32>(file, FILE_MODE) as u16 & (MODE_READ | MODE_WRITE),
         flags: flags | cloexec(),
     })
 }
@@ -97,57 +107,61 @@ fn is_not_zero(number: u64) -> u16 {
 /// one of a pair of sockets: neither it nor its peer has an
 /// address, which every socket has that was connected to by one.
 #[inline(always)]
-fn paired(file: u64) -> Option<(u64, u32, u16)> {
+fn paired(file: Ptr) -> Option<(u64, u32, u16)> {
     if offset(UNIX_PEER) == ABSENT as usize {
         return None;
     }
-    let socket = probe::<u64>(file as Ptr, FILE_PRIVATE) as Ptr;
-    if !matches!(probe(socket, SOCKET_TYPE), SOCK_STREAM | SOCK_SEQPACKET) {
+    let socket = cast(member(file, FILE_PRIVATE), types::SOCKET);
+    if !matches!(member(socket, SOCKET_TYPE), SOCK_STREAM | SOCK_SEQPACKET) {
         return None;
     }
-    let sock: u64 = probe(socket, SOCKET_SK);
-    if probe::<u16>(sock as Ptr, SOCK_FAMILY) != AF_UNIX {
+    let sock = member_at(socket, SOCKET_SK);
+    if member::<u16>(sock, SOCK_FAMILY) != AF_UNIX {
         return None;
     }
-    let peer = probe::<u64>(sock as Ptr, UNIX_PEER) as Ptr;
-    let address = probe::<u64>(sock as Ptr, UNIX_ADDRESS);
-    if peer.is_null() || address != 0 || probe::<u64>(peer, UNIX_ADDRESS) != 0 {
+    let sock = cast(sock as u64, types::UNIX);
+    let peer = cast(member(sock, UNIX_PEER), types::UNIX);
+    let address: u64 = member(sock, UNIX_ADDRESS);
+    if peer.is_null() || address != 0 || member::<u64>(peer, UNIX_ADDRESS) != 0 {
         return None;
     }
     // A peer that is closed has no socket any more, and so no inode.
-    let other: u64 = probe(peer, SOCK_SOCKET);
+    let other: u64 = member(peer, SOCK_SOCKET);
     let head = if other == 0 {
         0
     } else {
-        probe::<u64>((other + offset(SOCKET_INODE) as u64) as Ptr, INODE_INO) as u32
+        let inode = (other + offset(SOCKET_INODE) as u64) as Ptr;
+        probe_at::<u64>(inode.wrapping_add(offset(INODE_INO)).cast()) as u32
     };
-    Some((sock, head, END_SOCKET))
+    Some((sock as u64, head, END_SOCKET))
 }
 
 /// The `struct sock` behind `file`, which is a socket, and that of its peer: the channels
 /// that it reads from and writes to, if it is one of a pair; else the second means nothing.
 #[inline(always)]
 pub fn sockets_of(file: Ptr) -> [u64; 2] {
-    let sock: u64 = probe(probe::<u64>(file, FILE_PRIVATE) as Ptr, SOCKET_SK);
-    [sock, probe(sock as Ptr, UNIX_PEER)]
+    let socket = cast(member(file, FILE_PRIVATE), types::SOCKET);
+    let sock = cast(member(socket, SOCKET_SK), types::UNIX);
+    [sock as u64, member(sock, UNIX_PEER)]
 }
 
 /// What a row or a wake-up tells of the channel behind `pipe`, which is a
 /// `struct sock` if `socket`: see `KIND_ROW_END`.
 #[inline(always)]
 pub fn state_of(pipe: u64, socket: bool) -> [u64; 4] {
-    let pipe = pipe as Ptr;
     if socket {
-        let peer = probe::<u64>(pipe, UNIX_PEER) as Ptr;
-        let open = |sock| u64::from(probe::<u8>(sock, SOCK_SHUTDOWN) & RCV_SHUTDOWN == 0);
-        let queued = |sock| u64::from(probe::<u32>(sock, SOCK_QUEUE));
-        [open(peer), open(pipe), queued(pipe), queued(peer)]
+        let sock = cast(pipe, types::UNIX);
+        let peer = member_at(sock, UNIX_PEER);
+        let open = |sock| u64::from(member::<u8>(sock, SOCK_SHUTDOWN) & RCV_SHUTDOWN == 0);
+        let queued = |sock| u64::from(member::<u32>(sock, SOCK_QUEUE));
+        [open(peer), open(sock), queued(sock), queued(peer)]
     } else {
+        let pipe = cast(pipe, types::PIPE);
         [
-            u64::from(probe::<u32>(pipe, PIPE_READERS)),
-            u64::from(probe::<u32>(pipe, PIPE_WRITERS)),
-            u64::from(probe::<u32>(pipe, PIPE_HEAD)),
-            u64::from(probe::<u32>(pipe, PIPE_TAIL)),
+            u64::from(member::<u32>(pipe, PIPE_READERS)),
+            u64::from(member::<u32>(pipe, PIPE_WRITERS)),
+            u64::from(member::<u32>(pipe, PIPE_HEAD)),
+            u64::from(member::<u32>(pipe, PIPE_TAIL)),
         ]
     }
 }

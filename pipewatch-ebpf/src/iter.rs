@@ -19,7 +19,7 @@ use pipewatch_ebpf::{
 use crate::{
     emit::record,
     file::{S_IFIFO, S_IFMT, S_IFSOCK, cloexec, end_at, end_of, sockets_of, state_of},
-    kernel::{Ptr, follow, load, offset, probe, probe_at},
+    kernel::{Ptr, follow, load, member, offset, probe, probe_at},
     maps::ASKED,
     task::{
         INTERRUPTIBLE, PF_IO_WORKER, PF_KTHREAD, STOPPED, Syscall, about, fdt_of, flags, identity,
@@ -89,7 +89,7 @@ unsafe fn tell_end(ctx: Ptr, only_asked: bool) -> i32 {
         if only_asked {
             let is_asked = |address: u64| ASKED.get_ptr(address).is_some();
             let found = match kind {
-                S_IFIFO => is_asked(probe(inode, INODE_PIPE)),
+                S_IFIFO => is_asked(member(inode, INODE_PIPE)),
                 _ => sockets_of(file).into_iter().any(is_asked),
             };
             if !found && !is_asked(table_of(task)) {
@@ -101,7 +101,7 @@ unsafe fn tell_end(ctx: Ptr, only_asked: bool) -> i32 {
         let fd: u32 = core::ptr::read_volatile(ctx.add(16).cast());
         let mut record = record(KIND_ROW_END);
         about(&mut record, task);
-        let Some(end) = end_of(file as u64, fd, || cloexec(fdt_of(record.table), fd)) else {
+        let Some(end) = end_of(file, fd, || cloexec(fdt_of(record.table), fd)) else {
             return 0;
         };
         record.end = end;

@@ -1,11 +1,16 @@
 //! Reading kernel structures by the offsets of the running kernel.
 
-use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
+use core::{
+    ffi::c_void,
+    mem::{MaybeUninit, transmute},
+    ptr::read_volatile,
+};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use pipewatch_ebpf::offsets::{CAST_CALL, types};
 use zerocopy::FromBytes;
 
-use crate::maps::{OFFSETS, SYSCALLS, setting};
+use crate::maps::{OFFSETS, SYSCALLS, TYPES, setting};
 
 /// Address of a kernel object.
 pub type Ptr = *const u8;
@@ -77,4 +82,45 @@ pub unsafe fn load<T: Copy + FromBytes>(object: Ptr, field: usize) -> T {
 pub unsafe fn follow(object: Ptr, field: usize) -> Ptr {
     // SAFETY: see above.
     unsafe { load::<u64>(object, field) as Ptr }
+}
+
+/// Number of type `index` (of `offsets::types`); 0: the kernel takes no casts.
+#[inline(always)]
+fn number_of(index: usize) -> u32 {
+    // SAFETY: `index` is a constant below the array's length.
+    unsafe { read_volatile((&raw const TYPES).cast::<u32>().add(index)) }
+}
+
+/// The object at any address as one of type `index`, if the kernel takes casts: what
+/// is read of it is read by [`member`].
+#[inline(always)]
+pub fn cast(address: u64, index: usize) -> Ptr {
+    let number = number_of(index);
+    if number == 0 {
+        return address as Ptr;
+    }
+    // SAFETY: the number stands for a function of the kernel of this type, which reads
+    // nothing. Where it does not, this is never reached.
+    unsafe {
+        let cast = transmute::<usize, extern "C" fn(u64, u32) -> Ptr>(CAST_CALL as usize);
+        cast(address, number)
+    }
+}
+
+/// Reads member `field` of an object that came from [`cast`], or from what was read of
+/// such a one; one that is not there, or any more, yields zero.
+#[inline(always)]
+pub fn member<T: Copy + FromBytes>(object: Ptr, field: usize) -> T {
+    if number_of(types::SLOT) == 0 {
+        return probe(object, field);
+    }
+    // SAFETY: the verifier knows the object's type and checks the member, and the
+    // kernel turns a fault into zero.
+    unsafe { read_volatile(object.add(offset(field)).cast()) }
+}
+
+/// The object that member `field` points to, as [`member`].
+#[inline(always)]
+pub fn member_at(object: Ptr, field: usize) -> Ptr {
+    member::<u64>(object, field) as Ptr
 }

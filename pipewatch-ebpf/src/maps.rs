@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use pipewatch_ebpf::{
     abi::{Armed, COUNTERS as COUNTER_COUNT, Layout, MAX_ASKED, Python, Record},
-    offsets::{COUNT, syscalls},
+    offsets::{COUNT, syscalls, types},
 };
 
 /// Records for user space. The loader sets the size.
@@ -67,6 +67,10 @@ const fn unique<const N: usize>(tag: u32) -> [u32; N] {
 /// Offsets of `offsets::FIELDS`.
 #[unsafe(no_mangle)]
 pub static OFFSETS: [u32; COUNT] = unique(0xdead_0000);
+
+/// The kernel's numbers of `offsets::types`; all zero if it takes no casts.
+#[unsafe(no_mangle)]
+pub static TYPES: [u32; types::NAMES.len()] = unique(0xdead_5000);
 
 /// The set of calls that sleep in a read of their first argument.
 #[unsafe(no_mangle)]

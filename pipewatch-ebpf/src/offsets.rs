@@ -67,6 +67,7 @@ fields! {
     FDT_FD = "fdtable" "fd";
     FDT_CLOEXEC = "fdtable" "close_on_exec";
     FDT_OPEN = "fdtable" "open_fds";
+    SLOT_FILE = "kiocb" "ki_filp";
     FILE_INODE = "file" "f_inode";
     FILE_MODE = "file" "f_mode";
     FILE_DENTRY = "file" "f_path.dentry";
@@ -105,6 +106,38 @@ fields! {
     /// As above.
     UNIX_ADDRESS = "unix_sock" "addr" optional;
 }
+
+/// Types that programs tell the kernel an address is of, where it lets them
+/// ([`CAST_CALL`]): what they read through it costs a load then, and not a call.
+pub mod types {
+    /// Names of the structures, in the order of their indexes.
+    pub const NAMES: [&str; 6] = [
+        "files_struct",
+        "fdtable",
+        "kiocb",
+        "pipe_inode_info",
+        "socket",
+        "unix_sock",
+    ];
+    /// Index of an fd table, with what it is shared by.
+    pub const FILES: usize = 0;
+    /// Index of an fd table itself.
+    pub const FDTABLE: usize = 1;
+    /// Index of what begins with a pointer to a file (`ki_filp`), as each slot of an fd
+    /// table does, for which the kernel has no name.
+    pub const SLOT: usize = 2;
+    /// Index of a pipe.
+    pub const PIPE: usize = 3;
+    /// Index of a socket, as files refer to it.
+    pub const SOCKET: usize = 4;
+    /// Index of a UNIX socket, as others refer to it.
+    pub const UNIX: usize = 5;
+}
+
+/// The helper that programs call for `bpf_rdonly_cast` (6.2, `kernel/bpf/helpers.c`),
+/// which is no helper and has another number in each kernel: user space writes that in
+/// its place. No helper will ever have this one.
+pub const CAST_CALL: u32 = 0x6361_7374;
 
 /// How many registers of a system call are read. Each architecture has its own
 /// names for them (`arch` of pipewatch); their indexes follow those of the members.

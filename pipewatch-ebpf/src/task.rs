@@ -13,13 +13,13 @@ use pipewatch_ebpf::{
     offsets::{
         FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_FRAME, REGS_IP, REGS_NR,
         TASK_COMM, TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START,
-        TASK_STATE, TASK_TGID, syscalls::SET_WORDS,
+        TASK_STATE, TASK_TGID, syscalls::SET_WORDS, types,
     },
 };
 
 use crate::{
     emit::{count, words_to_comm},
-    kernel::{Ptr, follow, load, probe},
+    kernel::{Ptr, cast, follow, load, member_at, probe},
     maps::{POLLS, READS, WATCHED, setting},
 };
 
@@ -126,6 +126,13 @@ pub unsafe fn about(record: &mut Record, task: Ptr) {
 #[inline(always)]
 pub fn table_of(task: Ptr) -> u64 {
     probe(task, TASK_FILES)
+}
+
+/// The fd table of the current task.
+#[inline(always)]
+pub fn current_table() -> u64 {
+    // SAFETY: `current` is typed.
+    unsafe { load(current(), TASK_FILES) }
 }
 
 /// Name of the current task.
@@ -261,5 +268,5 @@ unsafe fn registers_of(task: Ptr) -> Ptr {
 /// The current fd table (`struct fdtable`) of a `struct files_struct`.
 #[inline(always)]
 pub fn fdt_of(files: u64) -> Ptr {
-    probe::<u64>(files as Ptr, FILES_FDT) as Ptr
+    member_at(cast(files, types::FILES), FILES_FDT)
 }

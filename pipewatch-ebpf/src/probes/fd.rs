@@ -13,7 +13,7 @@ use crate::{
     emit::{record, send, stack},
     file::{end_at, file_at},
     python::place,
-    task::{Syscall, by_current, current, current_call, current_watched, table_of},
+    task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
 };
 
 const F_DUPFD: u64 = 0;
@@ -74,9 +74,16 @@ pub fn closes<C: EbpfContext>(_: &C) {
     if !current_watched() {
         return;
     }
-    let mut record = record(KIND_CLOSE);
-    by_current(&mut record);
-    if let Some(end) = end_at(record.table, current_call().args[0] as u32) {
+    closing(current_call().args[0] as u32);
+}
+
+/// Tells that a descriptor is being closed, if it is of an end.
+#[inline(always)]
+fn closing(fd: u32) {
+    // Most are not, and cost no more than that.
+    if let Some(end) = end_at(current_table(), fd) {
+        let mut record = record(KIND_CLOSE);
+        by_current(&mut record);
         record.end = end;
         send(&record);
     }
@@ -127,15 +134,9 @@ pub fn replaces<C: EbpfContext>(_: &C) {
         return;
     }
     let [old, new, ..] = current_call().args.map(|arg| arg as u32);
-    let mut record = record(KIND_CLOSE);
-    by_current(&mut record);
     // The call fails, and closes nothing, if there is no such `old`.
-    if old == new || file_at(record.table, old).is_none() {
-        return;
-    }
-    if let Some(end) = end_at(record.table, new) {
-        record.end = end;
-        send(&record);
+    if old != new && file_at(current_table(), old).is_some() {
+        closing(new);
     }
 }
 
@@ -149,9 +150,9 @@ pub fn duplicated<C: EbpfContext>(ctx: &C, returned: i64) {
     if i64::from(old) == returned {
         return;
     }
-    let mut record = record(KIND_DUP);
-    by_current(&mut record);
-    if let Some(end) = end_at(record.table, returned as u32) {
+    if let Some(end) = end_at(current_table(), returned as u32) {
+        let mut record = record(KIND_DUP);
+        by_current(&mut record);
         record.end = end;
         record.args[0] = u64::from(old);
         record.stack = stack(ctx);
@@ -169,9 +170,9 @@ pub fn controlled<C: EbpfContext>(ctx: &C, returned: i64) {
     match command & 0xffff_ffff {
         F_DUPFD | F_DUPFD_CLOEXEC => duplicated(ctx, returned),
         F_SETFD => {
-            let mut record = record(KIND_SETFD);
-            by_current(&mut record);
-            if let Some(end) = end_at(record.table, fd as u32) {
+            if let Some(end) = end_at(current_table(), fd as u32) {
+                let mut record = record(KIND_SETFD);
+                by_current(&mut record);
                 record.end = end;
                 send(&record);
             }

@@ -8,14 +8,14 @@ use pipewatch_ebpf::{
     },
     offsets::{
         FDT_FD, FDT_MAX, FILE_INODE, FILES_FDT, INODE_INO, INODE_PIPE, PIPE_HEAD, TASK_FILES,
-        TASK_NVCSW, TASK_PID, TASK_TGID, syscalls,
+        TASK_NVCSW, TASK_PID, TASK_TGID, syscalls, types,
     },
 };
 
 use crate::{
     emit::{count, record, send_urgent},
-    file::{end_at, state_of},
-    kernel::{Ptr, follow, load, probe, probe_at, syscall},
+    file::{end_at, file_in, state_of},
+    kernel::{Ptr, cast, follow, load, member, member_at, syscall},
     maps::{ARMED, SLEEPS},
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, flags,
@@ -99,13 +99,12 @@ unsafe fn is_again(before: &Record, task: Ptr, call: &Syscall) -> bool {
         if fd >= load(fdt, FDT_MAX) {
             return false;
         }
-        let slot = load::<u64>(fdt, FDT_FD) + 8 * u64::from(fd);
-        let file: u64 = probe_at(slot as *const u64);
+        let file = file_in(load(fdt, FDT_FD), fd);
         // What was closed may be in use again as another one, but for its number.
-        let inode = probe::<u64>(file as Ptr, FILE_INODE) as Ptr;
-        before.end.file == file
-            && before.end.inode == probe(inode, INODE_INO)
-            && before.end.pipe == probe(inode, INODE_PIPE)
+        let inode = member_at(file, FILE_INODE);
+        before.end.file == file as u64
+            && before.end.inode == member(inode, INODE_INO)
+            && before.end.pipe == member(inode, INODE_PIPE)
     }
 }
 
@@ -122,7 +121,7 @@ unsafe fn renew(sleep: *mut Record, nvcsw: u64) {
     unsafe {
         let now = bpf_ktime_get_ns();
         (&raw mut (*sleep).args[3]).write_volatile(now);
-        let head = probe((*sleep).end.pipe as Ptr, PIPE_HEAD);
+        let head = member(cast((*sleep).end.pipe, types::PIPE), PIPE_HEAD);
         (&raw mut (*sleep).end.head).write_volatile(head);
         (&raw mut (*sleep).args[0]).write_volatile(nvcsw);
         (&raw mut (*sleep).time).write_volatile(now);

@@ -8,14 +8,14 @@
 
 use pipewatch_ebpf::{
     abi::{END_CLOEXEC, Entry, KIND_TABLE, Record},
-    offsets::{FDT_CLOEXEC, FDT_FD, FDT_MAX, FDT_OPEN},
+    offsets::{FDT_CLOEXEC, FDT_FD, FDT_MAX, FDT_OPEN, FILES_FDT, types},
 };
 
 use crate::{
     emit::{send, send_entry},
-    file::end_of,
-    kernel::{Ptr, probe, probe_at},
-    task::{current, fdt_of, identity},
+    file::{end_of, file_in},
+    kernel::{Ptr, cast, member, probe, probe_at},
+    task::{current, identity},
 };
 
 /// Descriptors that a word of the bitmap of open descriptors tells of, words in a
@@ -33,7 +33,8 @@ const MAX_PARTS: u32 = 256;
 /// cheap.
 #[inline(always)]
 pub fn walk(record: &mut Record) {
-    let fdt = fdt_of(record.peer_table) as u64;
+    // As a number, for the reason that `task::table_of` tells.
+    let fdt = probe(record.peer_table as Ptr, FILES_FDT);
     let words = words(fdt);
     let mut part = 0;
     while part < MAX_PARTS && part * PART < words {
@@ -47,7 +48,7 @@ pub fn walk(record: &mut Record) {
 /// How many words the bitmap has.
 #[inline(always)]
 fn words(fdt: u64) -> u32 {
-    probe::<u32>(fdt as Ptr, FDT_MAX).div_ceil(BITS)
+    member::<u32>(cast(fdt, types::FDTABLE), FDT_MAX).div_ceil(BITS)
 }
 
 /// Visits the descriptors that one part of the bitmap tells of.
@@ -68,9 +69,10 @@ extern "C" fn walk_part(table: u64, time: u64, fdt: u64, first: u32) -> u32 {
 #[inline(never)]
 extern "C" fn walk_word(table: u64, time: u64, fdt: u64, word: u32) -> u32 {
     let at = |bitmap: u64| probe_at::<u64>((bitmap + 8 * u64::from(word)) as *const u64);
-    let mut left = at(probe(fdt as Ptr, FDT_OPEN));
-    let mut cloexec = at(probe(fdt as Ptr, FDT_CLOEXEC));
-    let slots: u64 = probe(fdt as Ptr, FDT_FD);
+    let slots = probe(fdt as Ptr, FDT_FD);
+    let fdt = cast(fdt, types::FDTABLE);
+    let mut left = at(member(fdt, FDT_OPEN));
+    let mut cloexec = at(member(fdt, FDT_CLOEXEC));
     let mut bit = 0;
     while bit < BITS && left != 0 {
         if left & 1 == 1 {
@@ -88,7 +90,7 @@ extern "C" fn walk_word(table: u64, time: u64, fdt: u64, word: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn walk_fd(table: u64, time: u64, slots: u64, fd: u32, cloexec: u64) -> u32 {
-    let file: u64 = probe_at((slots + 8 * u64::from(fd)) as *const u64);
+    let file = file_in(slots, fd);
     if let Some(end) = end_of(file, fd, || cloexec as u16 & END_CLOEXEC) {
         send_entry(Entry {
             time,

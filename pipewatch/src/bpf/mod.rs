@@ -1,6 +1,7 @@
 //! The kernel side at work: loading, what it reports, and its iterators.
 
 pub mod btf;
+mod casts;
 mod cause;
 mod hooks;
 mod native_stacks;
@@ -37,7 +38,11 @@ pub use self::{
     programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
     pythons::Pythons,
 };
-use self::{offsets::Layout, pythons::Stacks as PythonStacks, skipped::Skipped};
+use self::{
+    offsets::{Casts, Layout},
+    pythons::Stacks as PythonStacks,
+    skipped::Skipped,
+};
 use crate::{
     arch,
     decode::{self, CallNumbers},
@@ -157,33 +162,45 @@ impl Kernel {
             libc::SYS_splice,
             libc::SYS_tee,
         ]);
-        let polls = [
+        let polls = set(&[
             arch::POLL,
             arch::SELECT,
             arch::EPOLL,
             &[libc::SYS_io_uring_enter],
         ]
-        .concat();
+        .concat());
         let calls = [libc::SYS_execve, libc::SYS_execveat].map(|number| number as u32);
-        let flag = u32::from;
-        let mut ebpf = loader
+        let flags = [
+            layout.typed_tasks,
+            options.all,
+            options.stacks,
+            arch::RETURNS_IN_FIRST,
+            options.verbose,
+        ];
+        let [typed, all, stacks, returns_in_first, verbose] = flags.map(u32::from);
+        let wake_bytes = options.buffer / 16;
+        loader
             .map_max_entries("EVENTS", options.buffer)
             .override_global("OFFSETS", &layout.offsets, true)
-            .override_global("TYPED_TASKS", &flag(layout.typed_tasks), true)
+            .override_global("TYPED_TASKS", &typed, true)
             .override_global("STACK_REGS", &layout.stack_regs, true)
             .override_global("READS", &reads, true)
-            .override_global("POLLS", &set(&polls), true)
+            .override_global("POLLS", &polls, true)
             .override_global("SYSCALLS", &calls, true)
-            .override_global("WATCH_ALL", &flag(options.all), true)
+            .override_global("WATCH_ALL", &all, true)
             .override_global("SELF_TGID", &options.own.0, true)
-            .override_global("WITH_STACKS", &flag(options.stacks), true)
-            .override_global("RETURNS_IN_FIRST", &flag(arch::RETURNS_IN_FIRST), true)
-            .override_global("WAKE_BYTES", &(options.buffer / 16), true)
+            .override_global("WITH_STACKS", &stacks, true)
+            .override_global("RETURNS_IN_FIRST", &returns_in_first, true)
+            .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("ZERO", &0u64, true)
-            .override_global("VERBOSE", &flag(options.verbose), true)
-            .load(OBJECT)
-            .map_err(|error| explain_load(&error))?;
-        programs::load_iterators(&mut ebpf, &btf)?;
+            .override_global("VERBOSE", &verbose, true);
+        let with_casts = layout.casts.as_ref();
+        let with_casts = with_casts.map(|casts| load_object(&mut loader, &btf, casts));
+        let mut ebpf = match with_casts {
+            Some(Ok(ebpf)) => ebpf,
+            // They need a kernel that compiles programs.
+            Some(Err(_)) | None => load_object(&mut loader, &btf, &Casts::NONE)?,
+        };
         let attached = if options.probes {
             Some(programs::attach(&mut ebpf, &btf, mechanisms)?)
         } else {
@@ -494,6 +511,22 @@ fn prepare() -> Result<Prepared, NotLoaded> {
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Loads the object, its maps and its iterators.
+fn load_object<'a>(
+    loader: &mut EbpfLoader<'a>,
+    btf: &Btf,
+    casts: &'a Casts,
+) -> Result<Ebpf, NotLoaded> {
+    let mut object = OBJECT.to_vec();
+    casts::write(&mut object, casts.function)?;
+    let mut ebpf = loader
+        .override_global("TYPES", &casts.types, true)
+        .load(&object)
+        .map_err(|error| explain_load(&error))?;
+    programs::load_iterators(&mut ebpf, btf)?;
+    Ok(ebpf)
 }
 
 /// The set of some system calls, as the programs read it.

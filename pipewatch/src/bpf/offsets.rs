@@ -1,6 +1,6 @@
 //! Where the running kernel keeps the members that the programs read.
 
-use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS, Field};
+use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS, Field, SLOT_FILE, types};
 
 use super::{
     Cause, NotLoaded,
@@ -16,8 +16,28 @@ pub(super) struct Layout {
     /// Whether programs can have the current task, and the registers of any, by
     /// type (5.15).
     pub typed_tasks: bool,
-    /// Otherwise: where these registers lie in a task's stack.
+    /// How programs can tell the type of an address.
+    pub casts: Option<Casts>,
+    /// Unless `typed_tasks`: where these registers lie in a task's stack.
     pub stack_regs: u32,
+}
+
+/// The kernel's numbers of what it takes to tell the type of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Casts {
+    /// Of the function that is called.
+    pub function: u32,
+    /// Of `types`; zero if the kernel has no such type, nor the members that are read
+    /// through it.
+    pub types: [u32; types::NAMES.len()],
+}
+
+impl Casts {
+    /// Where there is no such function: with these numbers, no program calls it.
+    pub const NONE: Self = Self {
+        function: 0,
+        types: [0; types::NAMES.len()],
+    };
 }
 
 /// All members and registers, in the order of their indexes.
@@ -36,6 +56,8 @@ const NEWEST_HELPER: &str = "bpf_ringbuf_output";
 /// The later one of the two calls that hand out tasks and registers by type:
 /// 5.15, `kernel/trace/bpf_trace.c`.
 const TYPED_REGISTERS: &str = "bpf_task_pt_regs";
+/// What tells the type of an address: 6.2, `kernel/bpf/helpers.c`.
+const CAST: &str = "bpf_rdonly_cast";
 /// Size of a task's stack in the kernel: `THREAD_SIZE` of x86_64 and arm64 without
 /// KASAN. The registers of its system call lie at the top, on x86_64 up to 6.15 and
 /// so on every kernel that does not tell them by type.
@@ -46,9 +68,11 @@ const THREAD_SIZE: u32 = 16 << 10;
 /// # Errors
 ///
 /// The kernel is too old, or lacks a member that pipewatch cannot do without.
-pub(super) fn resolve(types: &Types<'_>) -> Result<Layout, NotLoaded> {
+pub(super) fn resolve(kernel: &Types<'_>) -> Result<Layout, NotLoaded> {
     let structures = fields().map(|field| field.structure);
-    let named = types.named(structures.chain([NEWEST_HELPER, TYPED_REGISTERS]));
+    let others = types::NAMES.into_iter();
+    let others = others.chain([NEWEST_HELPER, TYPED_REGISTERS, CAST]);
+    let named = kernel.named(structures.chain(others));
     let has_function = |name| named.first(Kind::Function, name).is_some();
     if !has_function(NEWEST_HELPER) {
         return Err(NotLoaded {
@@ -64,7 +88,7 @@ pub(super) fn resolve(types: &Types<'_>) -> Result<Layout, NotLoaded> {
         let structure = named.first(Kind::Struct, field.structure);
         let found = structure.and_then(|id| {
             let mut names = field.path.split('|');
-            names.find_map(|path| types.offset_of(id, path))
+            names.find_map(|path| kernel.offset_of(id, path))
         });
         match found {
             Some(bytes) => *offset = bytes,
@@ -82,10 +106,18 @@ pub(super) fn resolve(types: &Types<'_>) -> Result<Layout, NotLoaded> {
         }
     }
     let registers = named.first(Kind::Struct, "pt_regs");
-    let registers = registers.and_then(|id| types.size_of(id));
+    let registers = registers.and_then(|id| kernel.size_of(id));
+    let function = named.first(Kind::Function, CAST);
+    // Cast to is what begins with the member.
+    let function = function.filter(|_| offsets[SLOT_FILE] == 0);
+    let number = |name| named.first(Kind::Struct, name).unwrap_or_default();
     Ok(Layout {
         offsets,
         typed_tasks: has_function(TYPED_REGISTERS),
+        casts: function.map(|function| Casts {
+            function,
+            types: types::NAMES.map(number),
+        }),
         stack_regs: THREAD_SIZE.saturating_sub(registers.unwrap_or_default()),
     })
 }
