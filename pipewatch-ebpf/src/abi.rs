@@ -155,6 +155,9 @@ pub const KIND_ROW_END: u16 = 14;
 /// the pipe it sleeps on.
 pub const KIND_ROW_TASK: u16 = 15;
 
+/// After rows of a table: these are not all.
+pub const KIND_ROW_MORE: u16 = 16;
+
 /// [`KIND_EXIT`]: the last thread, so the process ends.
 pub const FLAG_GROUP: u16 = 1 << 2;
 /// [`KIND_WAKE`]: the waker is exiting (`PF_EXITING`).

@@ -1,18 +1,18 @@
 //! From a descriptor to the pipe or pair of sockets it refers to.
 
 use pipewatch_ebpf::{
-    abi::{END_CLOEXEC, END_FIFO, END_SOCKET, End, MODE_READ, MODE_WRITE},
+    abi::{END_FIFO, END_SOCKET, End, MODE_READ, MODE_WRITE},
     offsets::{
-        ABSENT, FDT_CLOEXEC, FDT_FD, FDT_MAX, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO,
-        INODE_MODE, INODE_PIPE, INODE_SB, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV,
-        SB_MAGIC, SLOT_FILE, SOCK_FAMILY, SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE,
-        SOCKET_SK, SOCKET_TYPE, UNIX_ADDRESS, UNIX_PEER, types,
+        ABSENT, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO, INODE_MODE, INODE_PIPE, INODE_SB,
+        PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV, SB_MAGIC, SOCK_FAMILY,
+        SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE, SOCKET_SK, SOCKET_TYPE, UNIX_ADDRESS,
+        UNIX_PEER, types,
     },
 };
 
 use crate::{
     kernel::{Ptr, cast, member, member_at, offset, probe_at},
-    task::fdt_of,
+    table::{cloexec, fdt_of, file_at},
 };
 
 /// Mask of the file type in `i_mode`.
@@ -39,41 +39,21 @@ pub fn end_at(files: u64, fd: u32) -> Option<End> {
     end_of(file, fd, || cloexec(fdt_of(files), fd))
 }
 
-/// [`END_CLOEXEC`] if descriptor `fd` of the table `fdt` closes on exec.
+/// What kind of file it is, by its `i_mode`.
 #[inline(always)]
-pub fn cloexec(fdt: Ptr, fd: u32) -> u16 {
-    let word = member::<u64>(fdt, FDT_CLOEXEC) + 8 * u64::from(fd / 64);
-    const { assert!(END_CLOEXEC == 1) };
-    (probe_at::<u64>(word as *const u64) >> (fd % 64)) as u16 & 1
-}
-
-/// The `struct file` that descriptor `fd` of the table `files` refers to.
-#[inline(always)]
-pub fn file_at(files: u64, fd: u32) -> Option<Ptr> {
-    let fdt = fdt_of(files);
-    if fd >= member::<u32>(fdt, FDT_MAX) {
-        return None;
-    }
-    let file = file_in(member(fdt, FDT_FD), fd);
-    (!file.is_null()).then_some(file)
-}
-
-/// The `struct file` in slot `fd` of those at `slots`, a table's.
-#[inline(always)]
-pub fn file_in(slots: u64, fd: u32) -> Ptr {
-    let slot = cast(slots + 8 * u64::from(fd), types::SLOT);
-    member_at(slot, SLOT_FILE)
+pub fn kind_of(file: Ptr) -> u16 {
+    member::<u16>(member_at(file, FILE_INODE), INODE_MODE) & S_IFMT
 }
 
 /// The end behind `file`, which descriptor `fd` refers to, if it is a pipe, a FIFO or
 /// one end of a pair of sockets; `cloexec` as [`cloexec`] tells.
 #[inline(always)]
 pub fn end_of(file: Ptr, fd: u32, cloexec: impl FnOnce() -> u16) -> Option<End> {
-    let inode = member_at(file, FILE_INODE);
-    let kind = member::<u16>(inode, INODE_MODE) & S_IFMT;
+    let kind = kind_of(file);
     if !matches!(kind, S_IFIFO | S_IFSOCK) {
         return None;
     }
+    let inode = member_at(file, FILE_INODE);
     let superblock = member_at(inode, INODE_SB);
     let magic: u64 = member(superblock, SB_MAGIC);
     let (pipe, head, flags) = match kind {

@@ -84,9 +84,15 @@ pub unsafe fn follow(object: Ptr, field: usize) -> Ptr {
     unsafe { load::<u64>(object, field) as Ptr }
 }
 
+/// The address of an object as a number, which is all that a global function takes.
+#[inline(always)]
+pub fn number_of(object: Ptr) -> u64 {
+    probe_at((&raw const object).cast())
+}
+
 /// Number of type `index` (of `offsets::types`); 0: the kernel takes no casts.
 #[inline(always)]
-fn number_of(index: usize) -> u32 {
+fn type_number(index: usize) -> u32 {
     // SAFETY: `index` is a constant below the array's length.
     unsafe { read_volatile((&raw const TYPES).cast::<u32>().add(index)) }
 }
@@ -95,7 +101,7 @@ fn number_of(index: usize) -> u32 {
 /// is read of it is read by [`member`].
 #[inline(always)]
 pub fn cast(address: u64, index: usize) -> Ptr {
-    let number = number_of(index);
+    let number = type_number(index);
     if number == 0 {
         return address as Ptr;
     }
@@ -111,7 +117,7 @@ pub fn cast(address: u64, index: usize) -> Ptr {
 /// such a one; one that is not there, or any more, yields zero.
 #[inline(always)]
 pub fn member<T: Copy + FromBytes>(object: Ptr, field: usize) -> T {
-    if number_of(types::SLOT) == 0 {
+    if type_number(types::SLOT) == 0 {
         return probe(object, field);
     }
     // SAFETY: the verifier knows the object's type and checks the member, and the

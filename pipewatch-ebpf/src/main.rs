@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+mod asked;
 mod emit;
 mod file;
 mod iter;
@@ -12,6 +13,8 @@ mod kernel;
 mod maps;
 mod probes;
 mod python;
+mod rows;
+mod table;
 mod task;
 
 // bpf_probe_read_kernel and the iterator helpers are for GPL-compatible

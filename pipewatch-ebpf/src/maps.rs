@@ -4,7 +4,7 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
 };
 use pipewatch_ebpf::{
     abi::{Armed, COUNTERS as COUNTER_COUNT, Layout, MAX_ASKED, Python, Record},
@@ -45,6 +45,10 @@ pub static THREADS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4_096, 0
 /// Addresses of the channels, and of the fd tables, that user space asks for the ends of.
 #[map]
 pub static ASKED: HashMap<u64, u8> = HashMap::with_max_entries(MAX_ASKED, BPF_F_NO_PREALLOC);
+
+/// A row that is written next.
+#[map]
+pub static ROW: Array<Record> = Array::with_max_entries(1, 0);
 
 /// User stacks by id. Ids are never reused while loaded: a collision costs the
 /// newer stack (a negative id) and never shows a wrong one.

@@ -111,7 +111,8 @@ fields! {
 /// ([`CAST_CALL`]): what they read through it costs a load then, and not a call.
 pub mod types {
     /// Names of the structures, in the order of their indexes.
-    pub const NAMES: [&str; 6] = [
+    pub const NAMES: [&str; 7] = [
+        "task_struct",
         "files_struct",
         "fdtable",
         "kiocb",
@@ -119,19 +120,21 @@ pub mod types {
         "socket",
         "unix_sock",
     ];
+    /// Index of a thread.
+    pub const TASK: usize = 0;
     /// Index of an fd table, with what it is shared by.
-    pub const FILES: usize = 0;
+    pub const FILES: usize = 1;
     /// Index of an fd table itself.
-    pub const FDTABLE: usize = 1;
+    pub const FDTABLE: usize = 2;
     /// Index of what begins with a pointer to a file (`ki_filp`), as each slot of an fd
     /// table does, for which the kernel has no name.
-    pub const SLOT: usize = 2;
+    pub const SLOT: usize = 3;
     /// Index of a pipe.
-    pub const PIPE: usize = 3;
+    pub const PIPE: usize = 4;
     /// Index of a socket, as files refer to it.
-    pub const SOCKET: usize = 4;
+    pub const SOCKET: usize = 5;
     /// Index of a UNIX socket, as others refer to it.
-    pub const UNIX: usize = 5;
+    pub const UNIX: usize = 6;
 }
 
 /// The helper that programs call for `bpf_rdonly_cast` (6.2, `kernel/bpf/helpers.c`),

@@ -11,15 +11,15 @@ use aya_ebpf::helpers::{
 use pipewatch_ebpf::{
     abi::{COMM_LEN, COUNTER_MAP_FULL, Record, Task},
     offsets::{
-        FILES_FDT, REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_FRAME, REGS_IP, REGS_NR,
-        TASK_COMM, TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START,
-        TASK_STATE, TASK_TGID, syscalls::SET_WORDS, types,
+        REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_FRAME, REGS_IP, REGS_NR, TASK_COMM,
+        TASK_FILES, TASK_FLAGS, TASK_LEADER, TASK_PID, TASK_STACK, TASK_START, TASK_STATE,
+        TASK_TGID, syscalls::SET_WORDS,
     },
 };
 
 use crate::{
     emit::{count, words_to_comm},
-    kernel::{Ptr, cast, follow, load, member_at, probe},
+    kernel::{Ptr, follow, load, probe},
     maps::{POLLS, READS, WATCHED, setting},
 };
 
@@ -263,10 +263,4 @@ unsafe fn registers_of(task: Ptr) -> Ptr {
     } else {
         (probe::<u64>(task, TASK_STACK) + u64::from(setting!(STACK_REGS))) as Ptr
     }
-}
-
-/// The current fd table (`struct fdtable`) of a `struct files_struct`.
-#[inline(always)]
-pub fn fdt_of(files: u64) -> Ptr {
-    member_at(cast(files, types::FILES), FILES_FDT)
 }

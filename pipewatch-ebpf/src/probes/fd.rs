@@ -11,8 +11,9 @@ use pipewatch_ebpf::abi::{
 use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
-    file::{end_at, file_at},
+    file::end_at,
     python::place,
+    table::file_at,
     task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
 };
 

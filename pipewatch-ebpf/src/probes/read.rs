@@ -14,9 +14,10 @@ use pipewatch_ebpf::{
 
 use crate::{
     emit::{count, record, send_urgent},
-    file::{end_at, file_in, state_of},
+    file::{end_at, state_of},
     kernel::{Ptr, cast, follow, load, member, member_at, syscall},
     maps::{ARMED, SLEEPS},
+    table::file_in,
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, flags,
         identity, state, syscall_of, watched,

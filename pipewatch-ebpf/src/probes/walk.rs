@@ -8,22 +8,16 @@
 
 use pipewatch_ebpf::{
     abi::{END_CLOEXEC, Entry, KIND_TABLE, Record},
-    offsets::{FDT_CLOEXEC, FDT_FD, FDT_MAX, FDT_OPEN, FILES_FDT, types},
+    offsets::{FDT_CLOEXEC, FDT_FD, FDT_OPEN, FILES_FDT, types},
 };
 
 use crate::{
     emit::{send, send_entry},
-    file::{end_of, file_in},
+    file::end_of,
     kernel::{Ptr, cast, member, probe, probe_at},
+    table::{BITS, MAX_PARTS, PART, file_in, words},
     task::{current, identity},
 };
-
-/// Descriptors that a word of the bitmap of open descriptors tells of, words in a
-/// part of it, and most parts that are looked at: those of a table of 1,048,576
-/// descriptors, which is as large as tables get by default (`fs.nr_open`).
-const BITS: u32 = 64;
-const PART: u32 = 64;
-const MAX_PARTS: u32 = 256;
 
 /// Sends an `Entry` for each pipe end in the table `record.peer_table`,
 /// and the closing `KIND_TABLE`. `record` brings the members that name the
@@ -43,12 +37,6 @@ pub fn walk(record: &mut Record) {
     }
     record.kind = KIND_TABLE;
     send(record);
-}
-
-/// How many words the bitmap has.
-#[inline(always)]
-fn words(fdt: u64) -> u32 {
-    member::<u32>(cast(fdt, types::FDTABLE), FDT_MAX).div_ceil(BITS)
 }
 
 /// Visits the descriptors that one part of the bitmap tells of.

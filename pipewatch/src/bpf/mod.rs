@@ -131,6 +131,8 @@ pub struct Kernel {
     sleeps: HashMap<MapData, u32, SleepBytes>,
     armed: HashMap<MapData, u32, [u8; size_of::<abi::Armed>()]>,
     asked: HashMap<MapData, u64, u8>,
+    /// Whether [`programs::SEARCH`] is loaded.
+    searches: bool,
     counters: PerCpuArray<MapData, u64>,
     native_stacks: NativeStacks,
     python_stacks: PythonStacks,
@@ -201,6 +203,8 @@ impl Kernel {
             // They need a kernel that compiles programs.
             Some(Err(_)) | None => load_object(&mut loader, &btf, &Casts::NONE)?,
         };
+        let searches = programs::typed::<Iter>(&mut ebpf, programs::SEARCH);
+        let searches = searches.is_ok_and(|program| program.fd().is_ok());
         let attached = if options.probes {
             Some(programs::attach(&mut ebpf, &btf, mechanisms)?)
         } else {
@@ -215,6 +219,7 @@ impl Kernel {
             sleeps: map(&mut ebpf, "SLEEPS")?,
             armed: map(&mut ebpf, "ARMED")?,
             asked: map(&mut ebpf, "ASKED")?,
+            searches,
             counters: map(&mut ebpf, "COUNTERS")?,
             native_stacks: NativeStacks::new(map(&mut ebpf, "STACKS")?),
             python_stacks: PythonStacks::default(),
@@ -424,17 +429,14 @@ impl Kernel {
     /// The kernel refuses to run the iterator.
     pub fn ends(&mut self, of: Option<&BTreeSet<u64>>) -> Result<Vec<EndRow>, Problem> {
         let mut ends = Vec::new();
-        let mut take = |record: &Record| {
-            ends.extend(decode::end_rows(record).into_iter().flatten());
-        };
         let Some(asked) = of else {
-            self.iterate("iter_ends", take)?;
-            return Ok(ends);
+            return self.all_ends("iter_ends");
         };
         let asked: Vec<u64> = asked.iter().copied().collect();
         for part in asked.chunks(abi::MAX_ASKED as usize) {
             self.ask_for(&part.iter().copied().collect())?;
-            self.iterate("iter_ends_asked", &mut take)?;
+            let found = self.search()?;
+            ends.extend(found.map_or_else(|| self.all_ends("iter_ends_asked"), Ok)?);
         }
         if asked.len() > abi::MAX_ASKED as usize {
             // What was asked for by its channel and by its table may be in two parts.
@@ -442,6 +444,15 @@ impl Kernel {
             ends.sort_by_key(place);
             ends.dedup_by_key(|row| place(row));
         }
+        Ok(ends)
+    }
+
+    /// What this iterator tells of ends.
+    fn all_ends(&mut self, name: &str) -> Result<Vec<EndRow>, Problem> {
+        let mut ends = Vec::new();
+        self.iterate(name, |record| {
+            ends.extend(decode::end_rows(record).into_iter().flatten());
+        })?;
         Ok(ends)
     }
 
@@ -455,6 +466,20 @@ impl Kernel {
         let mut new = asked.difference(&old);
         new.try_for_each(|address| self.asked.insert(address, 1, 0))
             .map_err(|error| unexpected("ask for so many pipes at once", &error))
+    }
+
+    /// The ends that are asked for, by a program that looks into the tables; not if that
+    /// does not work here, or one has too many.
+    fn search(&mut self) -> Result<Option<Vec<EndRow>>, Problem> {
+        if !self.searches {
+            return Ok(None);
+        }
+        let (mut ends, mut all) = (Vec::new(), true);
+        self.iterate(programs::SEARCH, |record| {
+            all &= record.kind != abi::KIND_ROW_MORE;
+            ends.extend(decode::end_rows(record).into_iter().flatten());
+        })?;
+        Ok(all.then_some(ends))
     }
 
     /// Runs an iterator, and hands on what it tells.
@@ -525,7 +550,7 @@ fn load_object<'a>(
         .override_global("TYPES", &casts.types, true)
         .load(&object)
         .map_err(|error| explain_load(&error))?;
-    programs::load_iterators(&mut ebpf, btf)?;
+    programs::load_iterators(&mut ebpf, btf, *casts != Casts::NONE)?;
     Ok(ebpf)
 }
 

@@ -144,6 +144,9 @@ const fn old_call(hook: Hook, reports: &'static str) -> Program {
     }
 }
 
+/// Name of the iterator that looks into fd tables by itself.
+pub(super) const SEARCH: &str = "iter_asked";
+
 /// All programs.
 pub const PROGRAMS: &[Program] = &[
     program(
@@ -212,6 +215,9 @@ pub const PROGRAMS: &[Program] = &[
     )
     .given(&[META, TASK, "u32", "struct file *"])
     .since((5, 8)),
+    program(SEARCH, Hook::Iterator("task"), "the same, found sooner")
+        .given(&[META, TASK])
+        .since((6, 2)),
 ];
 
 /// How system calls are followed, and why not better.
@@ -223,9 +229,12 @@ pub struct Attached {
     pub fallbacks: Vec<String>,
 }
 
-/// Loads the iterators.
-pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), NotLoaded> {
+/// Loads the iterators; [`SEARCH`] only where programs may tell the types of addresses.
+pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf, casts: bool) -> Result<(), NotLoaded> {
     for program in PROGRAMS {
+        if program.name == SEARCH && !casts {
+            continue;
+        }
         if let Hook::Iterator(kind) = program.hook {
             typed::<Iter>(ebpf, program.name)
                 .and_then(|iter| iter.load(kind, btf))
