@@ -185,8 +185,13 @@ pub const COUNTER_MAP_FULL: u32 = 2;
 /// Number of counters.
 pub const COUNTERS: u32 = 3;
 
-/// How many channels and fd tables can be asked for at once.
+/// How many channels and fd tables can be asked for at once, by their addresses, with
+/// [`ASKED_PIPES`] and [`ASKED_SOCKETS`].
 pub const MAX_ASKED: u32 = 4_096;
+/// Among what is asked for: there are pipes among that. No object has this address.
+pub const ASKED_PIPES: u64 = 1;
+/// As [`ASKED_PIPES`]: there are sockets.
+pub const ASKED_SOCKETS: u64 = 2;
 
 /// A channel whose reader is to be told of.
 #[repr(C)]

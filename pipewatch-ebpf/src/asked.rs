@@ -6,7 +6,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use pipewatch_ebpf::offsets::{FDT_FD, FDT_OPEN, FILE_INODE, FILES_FDT, INODE_PIPE, types};
+use pipewatch_ebpf::abi::{ASKED_PIPES, ASKED_SOCKETS};
+use pipewatch_ebpf::offsets::{
+    FDT_FD, FDT_OPEN, FILE_INODE, FILE_PRIVATE, FILES_FDT, INODE_PIPE, types,
+};
 
 use crate::{
     file::{S_IFIFO, S_IFSOCK, kind_of, sockets_of},
@@ -37,6 +40,12 @@ pub fn is_end_asked(file: Ptr) -> bool {
 /// have to fit into 32 KiB.
 const MAX_ROWS: u32 = 192;
 
+/// What is looked for in a table: ends of pipes, of pairs of sockets, that are asked for;
+/// all ends.
+const PIPES: u32 = 1;
+const SOCKETS: u32 = 2;
+const ALL: u32 = 4;
+
 /// An fd table that is gone through.
 #[repr(C)]
 struct Search {
@@ -51,8 +60,8 @@ struct Search {
     open: u64,
     /// The first of that word.
     first: u32,
-    /// 1: all ends are asked for.
-    all: u32,
+    /// [`PIPES`], [`SOCKETS`], [`ALL`].
+    wanted: u32,
     rows: u32,
 }
 
@@ -66,6 +75,12 @@ struct Search {
 pub unsafe fn search(ctx: Ptr, task: Ptr) -> bool {
     // As numbers, for the reason that `task::table_of` tells.
     let files = table_of(task);
+    let wanted = PIPES * u32::from(is_asked(ASKED_PIPES))
+        | SOCKETS * u32::from(is_asked(ASKED_SOCKETS))
+        | ALL * u32::from(is_asked(files));
+    if wanted == 0 {
+        return true;
+    }
     let fdt = probe(files as Ptr, FILES_FDT);
     let none = 0;
     let mut search = Search {
@@ -76,7 +91,7 @@ pub unsafe fn search(ctx: Ptr, task: Ptr) -> bool {
         slots: probe(fdt as Ptr, FDT_FD),
         open: 0,
         first: 0,
-        all: u32::from(is_asked(files)),
+        wanted,
         // The verifier would follow each count apart, if it knew the first.
         rows: probe_at(&raw const none),
     };
@@ -116,7 +131,7 @@ extern "C" fn look_at_bit(bit: u32, search: *mut Search) -> u64 {
         return u64::from(left == 0);
     }
     let fd = search.first + bit;
-    if is_slot_asked(search.slots, fd, search.all) == 0
+    if is_slot_asked(search.slots, fd, search.wanted) == 0
         || fill_row(search.task, search.files, search.fdt, fd) == 0
     {
         return 0;
@@ -132,16 +147,25 @@ extern "C" fn look_at_bit(bit: u32, search: *mut Search) -> u64 {
     0
 }
 
-/// 1 if what the slot of this descriptor refers to is asked for.
+/// 1 if what the slot of this descriptor refers to is wanted. Memory that is not in the
+/// cache is what this takes: a file that is a pipe has the pipe's address by itself
+/// (`fifo_open`, `create_pipe_files` of fs/pipe.c), so its inode is not read.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn is_slot_asked(slots: u64, fd: u32, all: u32) -> u32 {
+extern "C" fn is_slot_asked(slots: u64, fd: u32, wanted: u32) -> u32 {
     let file = file_in(slots, fd);
-    u32::from(if all != 0 {
-        matches!(kind_of(file), S_IFIFO | S_IFSOCK)
-    } else {
-        is_end_asked(file)
-    })
+    if wanted & PIPES != 0 && is_asked(member(file, FILE_PRIVATE)) {
+        return 1;
+    }
+    if wanted & (SOCKETS | ALL) == 0 {
+        return 0;
+    }
+    let kind = kind_of(file);
+    let found = match wanted & ALL {
+        0 => kind == S_IFSOCK && sockets_of(file).into_iter().any(is_asked),
+        _ => matches!(kind, S_IFIFO | S_IFSOCK),
+    };
+    u32::from(found)
 }
 
 /// Puts the row of descriptor `fd` into `ROW`, and returns 1, if it is of an end.

@@ -414,6 +414,20 @@ pub struct EndRow {
     pub ring: bool,
 }
 
+/// An end of each channel that has more open write descriptions than these rows show.
+pub fn held_elsewhere(rows: &[EndRow]) -> impl Iterator<Item = End> {
+    let mut shown: BTreeMap<PipeId, (&EndRow, BTreeSet<FileId>)> = BTreeMap::new();
+    for row in rows {
+        let (_, files) = shown.entry(row.end.pipe).or_insert((row, BTreeSet::new()));
+        if row.end.mode.write {
+            files.insert(row.end.file);
+        }
+    }
+    let mut shown = shown.into_values();
+    std::iter::from_fn(move || shown.find(|(row, files)| row.writers as usize > files.len()))
+        .map(|(row, _)| row.end)
+}
+
 /// The kernel's tables at one moment, the whole host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -450,23 +464,6 @@ impl Snapshot {
         self.tasks.retain(|row| of(row.actor.process));
         self.ends.retain(|row| of(row.actor.process));
         self
-    }
-
-    /// The channels that have more open write descriptions than it shows, by their
-    /// addresses.
-    pub fn held_elsewhere(&self) -> BTreeSet<u64> {
-        let mut shown: BTreeMap<PipeId, (u64, usize, BTreeSet<FileId>)> = BTreeMap::new();
-        for row in &self.ends {
-            let empty = (row.end.address, row.writers as usize, BTreeSet::new());
-            let (_, _, files) = shown.entry(row.end.pipe).or_insert(empty);
-            if row.end.mode.write {
-                files.insert(row.end.file);
-            }
-        }
-        let more = shown
-            .into_values()
-            .filter(|(_, writers, files)| *writers > files.len());
-        more.map(|(address, ..)| address).collect()
     }
 
     /// Corrects since when threads sleep, by sleeps that were seen to begin: a row knows

@@ -2,6 +2,7 @@
 
 pub mod allocator;
 pub mod arch;
+pub mod asked;
 pub mod bpf;
 pub mod cgroup;
 pub mod choice;

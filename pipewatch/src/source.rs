@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    asked::Asked,
     bpf::{Cause, Counters, Kernel, Mechanism, NotLoaded, Options},
     choice, clock,
     decode::Unreadable,
@@ -226,13 +227,16 @@ impl Source {
     }
 
     /// Every descriptor of a pipe that a watched process has, after the threads were
-    /// asked for; or the ends of certain channels and fd tables, by their addresses,
-    /// whose ever they are. There may be others among them.
+    /// asked for; or what is asked for. There may be others among them, unless it is
+    /// nothing.
     ///
     /// # Errors
     ///
     /// The host cannot be seen any more.
-    pub fn ends(&mut self, of: Option<&BTreeSet<u64>>) -> Result<Vec<EndRow>, Problem> {
+    pub fn ends(&mut self, of: Option<&Asked>) -> Result<Vec<EndRow>, Problem> {
+        if of.is_some_and(Asked::is_empty) {
+            return Ok(Vec::new());
+        }
         match self {
             Self::Bpf(kernel) => kernel.ends(of),
             Self::Procfs(looking) => Ok(looking.tables.ends()),

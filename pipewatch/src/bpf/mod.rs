@@ -45,6 +45,7 @@ use self::{
 };
 use crate::{
     arch,
+    asked::{Asked, What},
     decode::{self, CallNumbers},
     event::{Actor, Arm, EndRow, Event, Sleep, TaskRow},
     ids::{Ktime, Pid, StackId, TableId, Tid},
@@ -420,25 +421,26 @@ impl Kernel {
         Ok(tasks)
     }
 
-    /// Every descriptor of a watched process that refers to a pipe or FIFO; or, if it
-    /// is asked for channels and fd tables by their addresses, the ends of those, whose
-    /// ever they are.
+    /// Every descriptor of a watched process that refers to a pipe or FIFO; or what is
+    /// asked for.
     ///
     /// # Errors
     ///
     /// The kernel refuses to run the iterator.
-    pub fn ends(&mut self, of: Option<&BTreeSet<u64>>) -> Result<Vec<EndRow>, Problem> {
+    pub fn ends(&mut self, of: Option<&Asked>) -> Result<Vec<EndRow>, Problem> {
         let mut ends = Vec::new();
         let Some(asked) = of else {
             return self.all_ends("iter_ends");
         };
-        let asked: Vec<u64> = asked.iter().copied().collect();
-        for part in asked.chunks(abi::MAX_ASKED as usize) {
-            self.ask_for(&part.iter().copied().collect())?;
+        // There is room for those that tell what is at the others, too.
+        let at_once = abi::MAX_ASKED as usize - 2;
+        let asked: Vec<(What, u64)> = asked.addresses().collect();
+        for part in asked.chunks(at_once) {
+            self.ask_for(part)?;
             let found = self.search()?;
             ends.extend(found.map_or_else(|| self.all_ends("iter_ends_asked"), Ok)?);
         }
-        if asked.len() > abi::MAX_ASKED as usize {
+        if asked.len() > at_once {
             // What was asked for by its channel and by its table may be in two parts.
             let place = |row: &EndRow| (row.table, row.end.fd, row.end.pipe);
             ends.sort_by_key(place);
@@ -457,9 +459,18 @@ impl Kernel {
     }
 
     /// Asks for these, and no others, from now on.
-    fn ask_for(&mut self, asked: &BTreeSet<u64>) -> Result<(), Problem> {
+    fn ask_for(&mut self, asked: &[(What, u64)]) -> Result<(), Problem> {
+        let keys = asked.iter().flat_map(|&(what, address)| {
+            let marker = match what {
+                What::Pipe => abi::ASKED_PIPES,
+                What::Socket => abi::ASKED_SOCKETS,
+                What::Table => address,
+            };
+            [marker, address]
+        });
+        let asked: BTreeSet<u64> = keys.collect();
         let old: BTreeSet<u64> = self.asked.keys().flatten().collect();
-        for address in old.difference(asked) {
+        for address in old.difference(&asked) {
             // It is there, since only this changes the map.
             let _ = self.asked.remove(address);
         }

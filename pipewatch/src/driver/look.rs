@@ -1,11 +1,12 @@
 //! One look at what hangs now, without any probe.
 
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{io, time::Duration};
 
 use super::{Session, reads};
 use crate::{
+    asked::Asked,
     clock,
-    event::Snapshot,
+    event::{Snapshot, held_elsewhere},
     finding::{Hang, Reason},
     ids::Pid,
     output::Output,
@@ -138,17 +139,15 @@ impl Session {
     fn adopt_waits(&mut self, named: &[Pid]) -> Result<(), Problem> {
         let source = &mut self.host.source;
         let before = source.tasks()?;
-        let mut asked: BTreeSet<u64> = reads(&before).collect();
         let polls = before.iter().filter(|row| row.multiplexed.is_some());
         let polls = polls.filter(|row| source.is_watched(row.actor.process.pid));
-        asked.extend(polls.map(|row| row.table.0));
-        let mut snapshot = self.snapshot_after(&before, Some(&asked))?;
+        let mut asked = Asked::default();
+        asked.extend(polls.map(|row| row.table));
         // Others may hold what is in the tables of those that poll.
-        let elsewhere = snapshot.held_elsewhere();
-        if !elsewhere.is_empty() {
-            asked.extend(elsewhere);
-            snapshot = self.snapshot_after(&before, Some(&asked))?;
-        }
+        let of_pollers = source.ends(Some(&asked))?;
+        asked.extend(held_elsewhere(&of_pollers));
+        asked.extend(reads(&before));
+        let snapshot = self.snapshot_after(&before, Some(&asked))?;
         self.take_over(snapshot, None, named)
     }
 }

@@ -6,7 +6,6 @@ mod losses;
 mod stacks;
 
 use std::{
-    collections::BTreeSet,
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -24,11 +23,12 @@ pub use self::look::{Looked, look_for, look_once, tables};
 use self::stacks::StackRoom;
 use crate::{
     allocator,
+    asked::Asked,
     bpf::{Counters, Options},
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, Fact, Snapshot, TaskRow},
+    event::{Call, End, Fact, Snapshot, TaskRow},
     finding::{Finding, Hang, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
@@ -430,13 +430,10 @@ impl Session {
         pollers.retain(|row| self.engine.is_doubtful(row.table));
         let is_ring = |row: &&TaskRow| row.multiplexed.is_some_and(|it| it.call == Call::IoUring);
         let rings = pollers.iter().filter(is_ring);
-        let rings: BTreeSet<u64> = rings.map(|row| row.table.0).collect();
+        let mut asked = Asked::default();
+        asked.extend(rings.map(|row| row.table));
         // Only the kernel's own tables tell what a ring waits for.
-        let ends = if rings.is_empty() {
-            Vec::new()
-        } else {
-            self.host.source.ends(Some(&rings))?
-        };
+        let ends = self.host.source.ends(Some(&asked))?;
         for row in &pollers {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
@@ -483,8 +480,8 @@ impl Session {
         if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
             self.see_polls()?;
         }
-        let asked = reads(&before).chain(self.engine.in_question());
-        let asked: BTreeSet<u64> = asked.collect();
+        let mut asked = Asked::default();
+        asked.extend(reads(&before).chain(self.engine.in_question()));
         let snapshot = self.snapshot_after(&before, Some(&asked))?;
         self.drain()?;
         // A judgement on history counts on nothing being missed unnoticed.
@@ -507,7 +504,7 @@ impl Session {
     fn snapshot_after(
         &mut self,
         before: &[TaskRow],
-        of: Option<&BTreeSet<u64>>,
+        of: Option<&Asked>,
     ) -> Result<Snapshot, Problem> {
         let ends = self.host.source.ends(of)?;
         let after = self.host.source.tasks()?;
@@ -579,11 +576,11 @@ impl Session {
     }
 }
 
-/// The channels that threads sleep in a read of, by their addresses. Who waits for
-/// whom goes by these, however long the chain.
-fn reads(tasks: &[TaskRow]) -> impl Iterator<Item = u64> {
+/// What threads sleep in a read of. Who waits for whom goes by these, however long the
+/// chain.
+fn reads(tasks: &[TaskRow]) -> impl Iterator<Item = End> {
     let sleeps = tasks.iter().filter_map(|row| row.sleep);
-    sleeps.map(|sleep| sleep.end.address)
+    sleeps.map(|sleep| sleep.end)
 }
 
 /// A process that was there a moment ago is not in the kernel's list.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Arm, Doing, Event, Fact, Sleep, Snapshot, TaskRow},
+    event::{Actor, Arm, Doing, End, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId},
     ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
     input::Input,
@@ -347,11 +347,11 @@ impl Engine {
             .map(|(key, _)| *key)
     }
 
-    /// The channels, by their addresses, that a snapshot must show for the waits that
-    /// may be due when it is complete.
-    pub fn in_question(&self) -> impl Iterator<Item = u64> {
+    /// The ends of the channels that a snapshot must show for the waits that may be due
+    /// when it is complete.
+    pub fn in_question(&self) -> impl Iterator<Item = End> {
         let waits = self.waits.values().filter(|tracked| tracked.look.is_some());
-        waits.map(|tracked| tracked.wait.sleep.end.address)
+        waits.map(|tracked| tracked.wait.sleep.end)
     }
 
     /// Drops the waits that are due and over, as a list of threads shows. Those
