@@ -16,8 +16,8 @@ use crate::{
     kernel::{Ptr, follow, load},
     rows::{end_row, slot, write},
     task::{
-        INTERRUPTIBLE, PF_KTHREAD, STOPPED, Syscall, about, flags, identity, state, syscall_of,
-        table_of, watched,
+        INTERRUPTIBLE, PF_KTHREAD, STOPPED, Syscall, about, distrusted, flags, identity, state,
+        syscall_of, table_of, watched,
     },
 };
 
@@ -53,7 +53,7 @@ pub extern "C" fn iter_asked(ctx: Ptr) -> i32 {
             return 0;
         }
         let is_thread = load::<u32>(task, TASK_PID) != load(task, TASK_TGID);
-        if is_thread && table_of(task) == table_of(follow(task, TASK_LEADER)) {
+        if is_thread && table_of(task) == table_of(follow(distrusted(task), TASK_LEADER)) {
             return 0;
         }
         if !search(ctx, task) {
@@ -141,7 +141,7 @@ unsafe fn tell(ctx: Ptr, task: Ptr, call: &Syscall) {
     unsafe {
         let mut record = record(KIND_ROW_TASK);
         about(&mut record, task);
-        let parent = follow(task, TASK_PARENT);
+        let parent = follow(distrusted(task), TASK_PARENT);
         record.peer = identity(parent);
         record.time = load(task, TASK_ARRIVAL);
         let [first, second, ..] = call.args;

@@ -18,7 +18,7 @@ use crate::{
     emit::{send_frames, stack},
     kernel::{Ptr, follow, load, offset, probe, probe_at},
     maps::{PYTHONS, THREADS, setting},
-    task::current,
+    task::{current, distrusted},
 };
 
 /// Threads of a process that are looked through for the current one.
@@ -71,7 +71,7 @@ pub fn is_python(file: Ptr) -> bool {
 fn layout() -> Layout {
     // SAFETY: `current` is typed, and so is what is loaded from it.
     unsafe {
-        let mm = follow(current(), TASK_MM);
+        let mm = follow(distrusted(current()), TASK_MM);
         Layout {
             code: load(mm, MM_CODE),
             stack: load(mm, MM_STACK),

@@ -13,7 +13,8 @@ use crate::{
     maps::{ARMED, SLEEPS, WATCHED, setting},
     python::{is_python, place},
     task::{
-        PF_KTHREAD, by_current, current, current_watched, flags, identity, table_of, watch, watched,
+        PF_KTHREAD, by_current, current, current_watched, distrusted, flags, identity, table_of,
+        watch, watched,
     },
 };
 
@@ -94,7 +95,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     let mut record = record(KIND_EXIT);
     by_current(&mut record);
     // SAFETY: typed, as is what is loaded from it.
-    let live: u32 = unsafe { load(follow(task, TASK_SIGNAL), SIGNAL_LIVE) };
+    let live: u32 = unsafe { load(follow(distrusted(task), TASK_SIGNAL), SIGNAL_LIVE) };
     let _ = SLEEPS.remove(who.tid);
     let armed = ARMED.remove(who.tid).is_ok();
     if live == 0 {

@@ -19,8 +19,8 @@ use crate::{
     maps::{ARMED, SLEEPS},
     table::file_in,
     task::{
-        INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, flags,
-        identity, state, syscall_of, watched,
+        INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, distrusted,
+        flags, identity, state, syscall_of, watched,
     },
 };
 
@@ -88,7 +88,7 @@ unsafe fn is_again(before: &Record, task: Ptr, call: &Syscall) -> bool {
     let fd = before.end.fd;
     // SAFETY: typed, as is what is loaded from it.
     unsafe {
-        let files = follow(task, TASK_FILES);
+        let files = follow(distrusted(task), TASK_FILES);
         if before.args[1] != call.nr
             || fd != call.args[0] as u32
             || before.table != files as u64
