@@ -197,6 +197,12 @@ impl Kernel {
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("ZERO", &0u64, true)
             .override_global("VERBOSE", &verbose, true);
+        if !options.probes {
+            // Only they put anything in there.
+            for name in ["SLEEPS", "ARMED", "STACKS", "PYTHONS", "THREADS"] {
+                loader.map_max_entries(name, 1);
+            }
+        }
         let with_casts = layout.casts.as_ref();
         let with_casts = with_casts.map(|casts| load_object(&mut loader, &btf, casts));
         let mut ebpf = match with_casts {
@@ -211,6 +217,8 @@ impl Kernel {
         } else {
             None
         };
+        // It is a hundred thousand allocations, and nobody has to wait for that.
+        thread::spawn(move || drop(btf));
         Ok(Self {
             options,
             attached,
