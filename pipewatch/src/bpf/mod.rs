@@ -17,7 +17,7 @@ use std::{
     io::{self, BufReader, Read as _},
     os::fd::{AsRawFd as _, BorrowedFd},
     panic::resume_unwind,
-    thread::{self, ScopedJoinHandle},
+    thread,
 };
 
 use aya::{
@@ -533,28 +533,28 @@ struct Prepared {
 /// Reads the kernel's type information: three times, each in its own way, and all at once,
 /// since that is most of what a start takes.
 fn prepare() -> Result<Prepared, NotLoaded> {
+    let loader = thread::spawn(|| {
+        // It does so by itself, to relocate members, which these programs do not need.
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        loader
+    });
     let types = vmlinux::bytes_of_types()?;
     thread::scope(|scope| {
-        let loader = scope.spawn(|| {
-            // It does so by itself, to relocate members, which these programs do not need.
-            let mut loader = EbpfLoader::new();
-            loader.btf(None);
-            loader
-        });
         let parsed = scope.spawn(|| Btf::parse(&types, Endianness::default()));
         let layout = offsets::resolve(&btf::Types::parse(&types)?)?;
-        let types = joined(parsed)
+        let types = joined(parsed.join())
             .map_err(|error| unexpected("understand the kernel's type information", &error))?;
         Ok(Prepared {
-            loader: joined(loader),
+            loader: joined(loader.join()),
             types,
             layout,
         })
     })
 }
 
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+fn joined<T>(ended: thread::Result<T>) -> T {
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Loads the object, its maps and its iterators.
