@@ -197,6 +197,9 @@ impl Kernel {
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("ZERO", &0u64, true)
             .override_global("VERBOSE", &verbose, true);
+        if options.all {
+            loader.map_max_entries("WATCHED", 1);
+        }
         if !options.probes {
             // Only they put anything in there.
             for name in ["SLEEPS", "ARMED", "STACKS", "PYTHONS", "THREADS"] {
