@@ -66,6 +66,41 @@ fn a_single_look_finds_what_hangs_now() {
     assert_eq!(look(&["-p", &idle.pid().to_string()]), (0, Vec::new()));
 }
 
+/// A reader, and a child that has the write end so many times.
+const MANY: &str = "\
+import os, signal, sys
+r, w = os.pipe()
+if not os.fork():
+    for _ in range(int(sys.argv[1])):
+        os.dup(w)
+    print('{\"fact\": \"ready\"}', flush=True)
+    signal.pause()
+os.close(w)
+os.read(r, 1)
+";
+
+#[test]
+fn all_descriptors_of_a_holder_are_told_however_many() {
+    // The kernel has room for 200 of them at a time.
+    for duplicates in [0, 150, 400] {
+        let mut python = Command::new("python3");
+        let target = Program::ready({
+            python.args(["-c", MANY, &duplicates.to_string()]);
+            python
+        });
+        std::thread::sleep(THRESHOLD);
+        let pid = target.pid().to_string();
+        let look = &["snapshot", "--format", "json", "-p", &pid];
+        let looked = Program::start(pipewatch(look));
+        assert_eq!(looked.finish(RUN).code, 1);
+        let hang = looked.objects().into_iter().find(|it| it["type"] == "hang");
+        let hang = hang.expect("a hang");
+        let fds = hang["holders"][0]["fds"].as_array().map(Vec::len);
+        // Both ends, and the duplicates.
+        assert_eq!(fds, Some(2 + duplicates), "{hang:#}");
+    }
+}
+
 #[test]
 fn every_process_of_the_host() {
     let mut target = Program::ready(scenario(&["fork-race"]));
