@@ -45,6 +45,12 @@ pub fn kind_of(file: Ptr) -> u16 {
     member::<u16>(member_at(file, FILE_INODE), INODE_MODE) & S_IFMT
 }
 
+/// Whether descriptor `fd` of the table `files` may refer to an end, by its kind.
+#[inline(always)]
+pub fn may_be_end(files: u64, fd: u32) -> bool {
+    file_at(files, fd).is_some_and(|file| matches!(kind_of(file), S_IFIFO | S_IFSOCK))
+}
+
 /// The end behind `file`, which descriptor `fd` refers to, if it is a pipe, a FIFO or
 /// one end of a pair of sockets; `cloexec` as [`cloexec`] tells.
 #[inline(always)]

@@ -97,6 +97,12 @@ fn type_number(index: usize) -> u32 {
     unsafe { read_volatile((&raw const TYPES).cast::<u32>().add(index)) }
 }
 
+/// Whether the kernel takes casts, so that what follows is cheap.
+#[inline(always)]
+pub fn casts() -> bool {
+    type_number(types::SLOT) != 0
+}
+
 /// The object at any address as one of type `index`, if the kernel takes casts: what
 /// is read of it is read by [`member`].
 #[inline(always)]
@@ -117,7 +123,7 @@ pub fn cast(address: u64, index: usize) -> Ptr {
 /// such a one; one that is not there, or any more, yields zero.
 #[inline(always)]
 pub fn member<T: Copy + FromBytes>(object: Ptr, field: usize) -> T {
-    if type_number(types::SLOT) == 0 {
+    if !casts() {
         return probe(object, field);
     }
     // SAFETY: the verifier knows the object's type and checks the member, and the

@@ -11,7 +11,8 @@ use pipewatch_ebpf::abi::{
 use super::walk::walk;
 use crate::{
     emit::{record, send, stack},
-    file::end_at,
+    file::{end_at, may_be_end},
+    kernel::casts,
     python::place,
     table::file_at,
     task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
@@ -72,10 +73,15 @@ pub fn made_socketpair<C: EbpfContext>(ctx: &C, returned: i64) {
 /// valid descriptor is released whatever close returns.
 #[inline(always)]
 pub fn closes<C: EbpfContext>(_: &C) {
-    if !current_watched() {
+    let fd = current_call().args[0] as u32;
+    // Most descriptors are of no end, and where that is cheap to see, it is cheaper than to
+    // see whether the process is watched.
+    if casts() && !may_be_end(current_table(), fd) {
         return;
     }
-    closing(current_call().args[0] as u32);
+    if current_watched() {
+        closing(fd);
+    }
 }
 
 /// Tells that a descriptor is being closed, if it is of an end.
