@@ -6,9 +6,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use pipewatch_ebpf::abi::{ASKED_PIPES, ASKED_SOCKETS};
-use pipewatch_ebpf::offsets::{
-    FDT_FD, FDT_OPEN, FILE_INODE, FILE_PRIVATE, FILES_FDT, INODE_PIPE, types,
+use pipewatch_ebpf::{
+    abi::{ASKED_PIPES, ASKED_SOCKETS},
+    offsets::{FDT_FD, FDT_OPEN, FILE_INODE, FILE_PRIVATE, FILES_FDT, INODE_PIPE, types},
 };
 
 use crate::{

@@ -21,6 +21,10 @@ use crate::{
 
 /// Loads pointer number `N` of an iterator's context. The offset must be a
 /// literal to the verifier.
+///
+/// # Safety
+///
+/// `ctx` must be such a context, of so many pointers.
 #[inline(always)]
 pub unsafe fn slot<const N: usize>(ctx: Ptr) -> Ptr {
     // SAFETY: the verifier checks the context's bounds.
@@ -28,6 +32,10 @@ pub unsafe fn slot<const N: usize>(ctx: Ptr) -> Ptr {
 }
 
 /// Appends a row to the iterator's file.
+///
+/// # Safety
+///
+/// `ctx` must be the context of an iterator.
 #[inline(always)]
 pub unsafe fn write(ctx: Ptr, row: &Record) {
     // SAFETY: slot 0 is `struct bpf_iter_meta *`, whose first member is the
