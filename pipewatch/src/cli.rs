@@ -14,7 +14,7 @@ use crate::{finding::Confidence, metrics, problem::Problem, render, source};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch top [-p PID]... [--all]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch top [-p PID]... [--all]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo [--format text|json] [--html FILE]\n       pipewatch doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -32,7 +32,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Re-enact a hang in a child, watch it and explain it (about 4 s)
-    Demo(FormatArg),
+    Demo {
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        format: FormatArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        html: HtmlArg,
+    },
     /// Look once at what hangs now; exit status 1 if anything does
     Snapshot {
         /// Look at this process and its descendants; repeatable; without it, at every process
@@ -422,7 +429,7 @@ mod tests {
                 "snapshot -t 1s",
                 "are --pid, --all, --verbose, --backend, --format, --html",
             ),
-            ("demo -p 1", "are --format"),
+            ("demo -p 1", "are --format, --html"),
             ("release 1", "`pipewatch release --help`"),
             ("-p 1 --duration 5", "write 5s"),
             ("-p 1 --duration 5x", "250ms, 2s or 1m"),
