@@ -68,6 +68,7 @@ pub enum Command {
         #[arg(value_parser = pid)]
         pid: u32,
         /// Its descriptor
+        #[arg(value_parser = fd)]
         fd: u32,
         /// Do not ask
         #[arg(short, long)]
@@ -211,6 +212,13 @@ fn pid(text: &str) -> Result<u32, Problem> {
     pid.ok_or_else(|| {
         let message = format!("a process id is a number from 1 to {PID_MAX}");
         Problem::new(message, "`pgrep -af NAME` lists processes by name")
+    })
+}
+
+fn fd(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| {
+        let hint = "`pipewatch snapshot` names those that keep a read from ending";
+        Problem::new("a descriptor is a number from 0 on", hint)
     })
 }
 
@@ -435,6 +443,7 @@ mod tests {
             ("-p 1 --duration 5x", "250ms, 2s or 1m"),
             ("-p 1 -t 0", "250ms, 2s or 1m"),
             ("-p x", "pgrep"),
+            ("release 1 x", "`pipewatch snapshot`"),
             ("-p 1 --buffer 5", "64KiB"),
             ("-p 1 --metrics localhost", "127.0.0.1:9750"),
         ] {

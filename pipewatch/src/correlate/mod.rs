@@ -228,9 +228,8 @@ fn verdict(found: &[(Holding<'_>, Role)], complete: bool, seen_made: bool) -> Ve
 /// Whether it was seen that somebody may be meant to write, and not only nothing that
 /// speaks against it.
 fn is_seen_healthy(found: &[(Holding<'_>, Role)], complete: bool) -> bool {
-    let meant = |role: &Role| match role {
-        Role::Itself { made } => *made,
-        role => role.is_known() && role.excuse().is_some(),
+    let meant = |role: &Role| {
+        *role == Role::Itself { made: true } || role.is_known() && role.excuse().is_some()
     };
     found.iter().any(|(_, role)| meant(role)) || found.is_empty() && complete
 }

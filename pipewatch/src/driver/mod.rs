@@ -597,7 +597,8 @@ fn not_shown(pid: Pid) -> Problem {
     match procfs::process_of(pid.0) {
         Ok(Some(_)) => Problem::new(
             format!("the kernel does not show process {pid} to pipewatch"),
-            "some hosts hide their init process; watch the processes below it instead",
+            "it does not show threads of its own, and some hosts hide their init process; watch the \
+             processes below it instead",
         ),
         Ok(None) | Err(_) => has_ended(pid),
     }

@@ -109,6 +109,9 @@ pub(super) fn refused(pid: Pid, fd: Fd, meant: Option<&Hang>) -> Problem {
     let message = match meant {
         Some(hang) => {
             let judged = match hang.verdict {
+                Verdict::Waiting if !hang.judged => {
+                    "may be meant to write to it, which cannot be judged"
+                }
                 Verdict::Waiting => "may be meant to write to it",
                 Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
                     "is no idle heir of it"

@@ -134,7 +134,7 @@ impl Page {
 pub(super) fn fitting_line(versions: &[String], width: usize) -> Option<String> {
     let escaped = || versions.iter().map(|text| escape(text));
     let fits = escaped().find(|text| display_width(text) <= width);
-    fits.or_else(|| escaped().last())
+    fits.or_else(|| escaped().next_back())
 }
 
 fn wrap(text: &str, width: usize, indent: &str) -> Vec<String> {
