@@ -1,11 +1,10 @@
 //! The command line: parsed and checked, nothing done yet.
 
+mod explain;
+
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{
-    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-    error::{ContextKind, ErrorKind},
-};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::{finding::Confidence, metrics, problem::Problem, render, source};
 
@@ -15,7 +14,7 @@ use crate::{finding::Confidence, metrics, problem::Problem, render, source};
     name = "pipewatch",
     version,
     about = "Tells why a read on a pipe does not return: who still holds the write end, and how they came by it",
-    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch top [-p PID]... [--all]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo|doctor [--format text|json]",
+    override_usage = "pipewatch [OPTIONS] (-p PID)... | --all | -- COMMAND [ARG]...\n       pipewatch snapshot [-p PID]... [--all] [--format text|json] [--html FILE]\n       pipewatch top [-p PID]... [--all]\n       pipewatch release PID FD [--yes] [--force]\n       pipewatch replay FILE [--format text|json] [--html FILE]\n       pipewatch demo [--format text|json] [--html FILE]\n       pipewatch doctor [--format text|json]",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -33,7 +32,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Re-enact a hang in a child, watch it and explain it (about 4 s)
-    Demo(FormatArg),
+    Demo {
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        format: FormatArg,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "documented where it is defined")]
+        html: HtmlArg,
+    },
     /// Look once at what hangs now; exit status 1 if anything does
     Snapshot {
         /// Look at this process and its descendants; repeatable; without it, at every process
@@ -62,6 +68,7 @@ pub enum Command {
         #[arg(value_parser = pid)]
         pid: u32,
         /// Its descriptor
+        #[arg(value_parser = fd)]
         fd: u32,
         /// Do not ask
         #[arg(short, long)]
@@ -200,9 +207,19 @@ pub struct Watch {
 /// `PID_MAX_LIMIT` of `include/linux/threads.h` on 64 bit.
 const PID_MAX: u32 = 1 << 22;
 
-fn pid(text: &str) -> Result<u32, String> {
+fn pid(text: &str) -> Result<u32, Problem> {
     let pid = text.parse().ok().filter(|pid| (1..=PID_MAX).contains(pid));
-    pid.ok_or_else(|| format!("a process id is a number from 1 to {PID_MAX}"))
+    pid.ok_or_else(|| {
+        let message = format!("a process id is a number from 1 to {PID_MAX}");
+        Problem::new(message, "`pgrep -af NAME` lists processes by name")
+    })
+}
+
+fn fd(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| {
+        let hint = "`pipewatch snapshot` names those that keep a read from ending";
+        Problem::new("a descriptor is a number from 0 on", hint)
+    })
 }
 
 /// Values of `--format`.
@@ -270,26 +287,40 @@ impl From<MinConfidence> for Confidence {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it like 250ms, 2s or 1m"))?;
+fn duration(text: &str) -> Result<Duration, Problem> {
+    use humantime::DurationError;
+    let problem = |message: &str| Problem::new(message, "write it like 250ms, 2s or 1m");
+    let duration = humantime::parse_duration(text).map_err(|error| match error {
+        DurationError::Empty => problem("it is empty"),
+        DurationError::UnknownUnit { unit, .. } if unit.is_empty() => Problem::new(
+            "it lacks a unit",
+            format!("for seconds write {}s", text.trim()),
+        ),
+        DurationError::UnknownUnit { unit, .. } => problem(&format!("{unit} is no unit of time")),
+        DurationError::NumberOverflow => problem("it is too long"),
+        DurationError::InvalidCharacter(_) | DurationError::NumberExpected(_) => {
+            problem("it is no duration")
+        }
+    })?;
     if duration < Duration::from_millis(1) {
-        return Err("it must be at least 1ms".to_owned());
+        return Err(problem("it must be at least 1ms"));
     }
     Ok(duration)
 }
 
 /// A power of two from a page on, as the kernel wants a ring buffer to be.
-fn buffer_size(text: &str) -> Result<u32, String> {
+fn buffer_size(text: &str) -> Result<u32, Problem> {
     const SIZES: std::ops::RangeInclusive<u64> = 1 << 12..=1 << 30;
+    let problem = || {
+        let message = "it must be a power of two from 4KiB to 1024MiB";
+        Problem::new(message, "write it like 64KiB or 16MiB")
+    };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: u64 = match &text[digits.len()..] {
         "" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
-        _ => {
-            return Err("it must be a power of two from 4KiB to 1024MiB, like 64KiB".to_owned());
-        }
+        _ => return Err(problem()),
     };
     let size = digits
         .parse::<u64>()
@@ -297,7 +328,7 @@ fn buffer_size(text: &str) -> Result<u32, String> {
         .and_then(|number| number.checked_mul(unit));
     let size = size.filter(|size| SIZES.contains(size) && size.is_power_of_two());
     size.and_then(|size| u32::try_from(size).ok())
-        .ok_or_else(|| "it must be a power of two from 4KiB to 1024MiB".to_owned())
+        .ok_or_else(problem)
 }
 
 /// What parsing came to.
@@ -326,12 +357,12 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Proble
         )));
     }
     let parsed = command
-        .try_get_matches_from(arguments)
+        .try_get_matches_from_mut(&arguments)
         .and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Print(error)),
-        Err(error) => return Err(explain(&error)),
+        Err(error) => return Err(explain::explain(&error, &arguments, &command)),
     };
     let watch = &cli.watch;
     if cli.command.is_none() && watch.pids.is_empty() && !watch.all && watch.run.is_empty() {
@@ -341,30 +372,6 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Proble
         ));
     }
     Ok(Parsed::Do(Box::new(cli)))
-}
-
-/// A parser's message on one line, and its tip.
-fn explain(error: &clap::Error) -> Problem {
-    let text = error.render().to_string();
-    let mut paragraphs = text.split("\n\n");
-    let message = paragraphs
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error:");
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    // Of several the first; how to pass an option as a value helps nobody here.
-    let tip = tip.and_then(|tip| tip.lines().next());
-    let tip = tip.filter(|tip| !tip.starts_with("to pass "));
-    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    let is_word = error.kind() == ErrorKind::UnknownArgument
-        && argument.is_some_and(|argument| !argument.starts_with('-'));
-    let hint = match tip {
-        Some(tip) => tip,
-        None if is_word => "to start a command and watch it: `pipewatch -- COMMAND`",
-        None => "see `pipewatch --help`",
-    };
-    Problem::new(message, hint)
 }
 
 #[cfg(test)]
@@ -413,6 +420,36 @@ mod tests {
         assert!(matches!(parse_words("--help"), Ok(Parsed::Print(_))));
         assert!(matches!(parse_words("--version"), Ok(Parsed::Print(_))));
         assert!(matches!(parse_words(""), Ok(Parsed::Usage(_))));
+    }
+
+    #[test]
+    fn a_hint_tells_what_was_perhaps_meant() {
+        for (words, hint) in [
+            ("1234", "`pipewatch --pid 1234`"),
+            ("snapshot 1234", "`pipewatch snapshot --pid 1234`"),
+            ("snapshto", "did you mean `pipewatch snapshot`?"),
+            ("tpo", "did you mean `pipewatch top`?"),
+            ("-p 1 snapshot", "`pipewatch snapshot` has options"),
+            ("frobnicate", "`pipewatch -- frobnicate`"),
+            ("help", "`pipewatch --help`"),
+            ("snapshot --al", "'--all'"),
+            (
+                "snapshot -t 1s",
+                "are --pid, --all, --verbose, --backend, --format, --html",
+            ),
+            ("demo -p 1", "are --format, --html"),
+            ("release 1", "`pipewatch release --help`"),
+            ("-p 1 --duration 5", "write 5s"),
+            ("-p 1 --duration 5x", "250ms, 2s or 1m"),
+            ("-p 1 -t 0", "250ms, 2s or 1m"),
+            ("-p x", "pgrep"),
+            ("release 1 x", "`pipewatch snapshot`"),
+            ("-p 1 --buffer 5", "64KiB"),
+            ("-p 1 --metrics localhost", "127.0.0.1:9750"),
+        ] {
+            let problem = parse_words(words).expect_err(words);
+            assert!(problem.hint.contains(hint), "{words}: {problem:?}");
+        }
     }
 
     #[test]

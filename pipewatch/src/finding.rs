@@ -258,6 +258,9 @@ pub struct Hang {
     pub confidence: Confidence,
     /// Whether the whole history was seen.
     pub certainty: Certainty,
+    /// What decides was seen. Of a wait that is said to be healthy it may not have been:
+    /// in doubt there is no alarm.
+    pub judged: bool,
     /// Who waits.
     pub reader: Reader,
     /// For what.
@@ -440,6 +443,9 @@ pub struct Started {
     pub watching: Option<Vec<Pid>>,
     /// Nanoseconds.
     pub threshold: u64,
+    /// Processes of others may not be looked into, so they are not watched.
+    #[serde(default)]
+    pub hides: bool,
     /// What is degraded here, one sentence each.
     pub limits: Vec<String>,
 }
@@ -481,6 +487,15 @@ impl Tally {
     }
 }
 
+/// Waits that go on at the end of a run, and are no hangs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// All.
+    pub open: u64,
+    /// Of these, not [judged](Hang::judged).
+    pub unjudged: u64,
+}
+
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
@@ -505,6 +520,9 @@ pub struct Stopped {
     pub time: Ktime,
     /// Hangs reported and resolved.
     pub tally: Tally,
+    /// What else waits.
+    #[serde(default)]
+    pub waits: Waits,
     /// Events taken in.
     pub events: u64,
     /// Events lost.

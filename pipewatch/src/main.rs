@@ -82,7 +82,7 @@ fn run(cli: Cli) -> Result<u8> {
             Ok(0)
         }
         Some(Command::Doctor(format)) => run_doctor(format.format),
-        Some(Command::Demo(format)) => run_demo(format.format),
+        Some(Command::Demo { format, html }) => run_demo(format.format, &html),
         Some(Command::Snapshot {
             pids,
             verbose,
@@ -205,7 +205,7 @@ fn run_replay(file: &Path, format: Format, html: &HtmlArg) -> Result<u8> {
     Ok(0)
 }
 
-fn run_demo(format: Format) -> Result<u8> {
+fn run_demo(format: Format, html: &HtmlArg) -> Result<u8> {
     let own = std::env::current_exe().context("cannot find this program")?;
     say(
         "demo: in a child, one thread makes a pipe, another one forks, the first closes its write \
@@ -217,7 +217,7 @@ fn run_demo(format: Format) -> Result<u8> {
         target: Target::Command(command),
         ..Plan::default()
     };
-    watch(plan, Output::new(None, format.into())?)
+    watch(plan, output(None, format, html)?)
 }
 
 /// Checks what can be checked before anything is loaded.

@@ -135,6 +135,7 @@ mod tests {
             backend: "kprobe".to_owned(),
             watching: None,
             threshold: 0,
+            hides: false,
             limits: Vec::new(),
         });
         let lost = Report::Lost(Lost {

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::Engine,
-    finding::{Reason, Report, Stopped, Tally},
+    finding::{Reason, Report, Stopped, Tally, Waits},
     ids::Ktime,
     names::{Names, Noted},
     output::Output,
@@ -63,6 +63,7 @@ pub fn replay(trace: &mut Trace, notes: &Notes, output: &mut Output) -> Result<(
     let mut stopped = Stopped {
         time: Ktime(0),
         tally,
+        waits: Waits::default(),
         events: 0,
         lost_events: 0,
         reason: Reason::TraceEnds,

@@ -187,6 +187,14 @@ impl Source {
         Ok(limits)
     }
 
+    /// Whether there are processes, as far as was seen, that may not be looked into.
+    pub fn hides(&self) -> bool {
+        match self {
+            Self::Bpf(_) => false,
+            Self::Procfs(looking) => looking.tables.hidden() > 0,
+        }
+    }
+
     /// The kernel's programs, if they are what is used.
     pub fn kernel_mut(&mut self) -> Option<&mut Kernel> {
         match self {

@@ -49,6 +49,8 @@ pub struct Judgement {
     pub confidence: Confidence,
     /// Whether the whole history was seen.
     pub certainty: Certainty,
+    /// As [`Hang::judged`](crate::finding::Hang::judged).
+    pub judged: bool,
     /// Since when all this has been so.
     pub since: Ktime,
     /// Who waits.
@@ -100,8 +102,10 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     }
     // Those who are to blame come first, the reader itself after the others.
     let is_reader = |role: &Role| matches!(role, Role::Itself { .. });
-    found
-        .sort_by_key(|(holding, role)| (role.excuse().is_some(), is_reader(role), holding.process));
+    found.sort_by_key(|(holding, role)| {
+        let excused = role.excuse().is_some();
+        (excused, !role.is_known(), is_reader(role), holding.process)
+    });
 
     let pipe = world.pipe(id);
     let created = pipe.and_then(Pipe::created);
@@ -137,8 +141,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             Verdict::InFlight | Verdict::Waiting => false,
         };
     let certainty = certainty(&found, pipe, evidence);
+    let judged = verdict != Verdict::Waiting || is_seen_healthy(&found, complete);
     let Words { mut why, mut hint } = match verdict {
-        Verdict::Waiting => words::of_wait(&found, complete, evidence),
+        Verdict::Waiting => words::of_wait(&found, complete, judged, evidence),
         Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
             let conclusion = Conclusion {
                 verdict,
@@ -174,6 +179,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             Confidence::Likely
         },
         certainty,
+        judged,
         since: since(wait, &found, pipe),
         channel: Channel {
             id,
@@ -217,6 +223,15 @@ fn verdict(found: &[(Holding<'_>, Role)], complete: bool, seen_made: bool) -> Ve
     } else {
         Verdict::Leaked
     }
+}
+
+/// Whether it was seen that somebody may be meant to write, and not only nothing that
+/// speaks against it.
+fn is_seen_healthy(found: &[(Holding<'_>, Role)], complete: bool) -> bool {
+    let meant = |role: &Role| {
+        *role == Role::Itself { made: true } || role.is_known() && role.excuse().is_some()
+    };
+    found.iter().any(|(_, role)| meant(role)) || found.is_empty() && complete
 }
 
 fn cause(verdict: Verdict, found: &[(Holding<'_>, Role)], race: bool) -> Cause {

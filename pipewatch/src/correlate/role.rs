@@ -71,6 +71,11 @@ impl Role {
         })
     }
 
+    /// Whether it was seen what it is.
+    pub(super) fn is_known(self) -> bool {
+        self != Self::Unknown
+    }
+
     /// Name of the rule, for whoever wants to know which one decided.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -303,10 +303,11 @@ fn other_pipe(
     Some((sleep.end.fd, fds.join(", ")))
 }
 
-/// A healthy wait.
+/// A healthy wait, or one that is taken for that as it cannot be `judged`.
 pub(super) fn of_wait(
     found: &[(Holding<'_>, Role)],
     complete: bool,
+    judged: bool,
     evidence: &Evidence<'_>,
 ) -> Words {
     let excused = found
@@ -330,9 +331,14 @@ pub(super) fn of_wait(
         None if complete => "only pipewatch itself holds a write end".to_owned(),
         None => "the kernel counts a writer that no fd table shows".to_owned(),
     };
+    let hint = if judged {
+        "nothing to do: this wait looks meant"
+    } else {
+        "this cannot be judged: pipewatch must see the pipe made and handed on"
+    };
     Words {
         why,
-        hint: "nothing to do: this wait looks meant".to_owned(),
+        hint: hint.to_owned(),
     }
 }
 

@@ -235,6 +235,7 @@ impl Session {
             scout.catch_up(SCOUTING);
         }
         let name = uname();
+        let limits = self.host.source.limits()?;
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let started = Started {
             time: clock::now(),
@@ -244,7 +245,8 @@ impl Session {
             backend: self.host.source.name().to_owned(),
             watching,
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
-            limits: self.host.source.limits()?,
+            hides: self.host.source.hides(),
+            limits,
         };
         self.record(|_| Entry::Started(started.clone()))?;
         self.report(Report::Started(started))
@@ -337,7 +339,9 @@ impl Session {
             if command.is_none() && !matches!(plan.target, Target::All) && self.engine.is_idle() {
                 break Reason::Ended;
             }
-            if command.is_none() && self.reports.is_closed() {
+            // Who asked for `exit_on_hang` reads the exit status, if nothing else.
+            let read = command.is_some() || plan.exit_on_hang || !self.reports.is_closed();
+            if !read {
                 return Ok(0);
             }
         };
@@ -560,9 +564,11 @@ impl Session {
         self.tell_lost()?;
         self.reports.finish(&mut self.host)?;
         let counters = self.host.source.counters();
+        let waits = self.engine.waits(&self.host.source.tasks()?, clock::now());
         let stopped = Stopped {
             time: clock::now(),
             tally: self.tally,
+            waits,
             events: counters.events,
             lost_events: counters.lost() + self.unreadable,
             reason,
@@ -588,7 +594,8 @@ fn not_shown(pid: Pid) -> Problem {
     match procfs::process_of(pid.0) {
         Ok(Some(_)) => Problem::new(
             format!("the kernel does not show process {pid} to pipewatch"),
-            "some hosts hide their init process; watch the processes below it instead",
+            "it does not show threads of its own, and some hosts hide their init process; watch the \
+             processes below it instead",
         ),
         Ok(None) | Err(_) => has_ended(pid),
     }

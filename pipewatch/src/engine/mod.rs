@@ -15,7 +15,7 @@ use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
     event::{Actor, Arm, Doing, End, Event, Fact, Sleep, Snapshot, TaskRow},
-    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId},
+    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId, Waits},
     ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
     input::Input,
     rules::Rules,
@@ -70,6 +70,26 @@ impl Engine {
     /// How many channels are known of them.
     pub fn pipes(&self) -> usize {
         self.world.pipes()
+    }
+
+    /// The waits that go on, as a list of threads of that moment shows, and are no hangs.
+    pub fn waits(&self, tasks: &[TaskRow], now: Ktime) -> Waits {
+        let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
+        let goes_on = |((_, pipe), tracked): &(&Key, &Tracked)| {
+            let wait = &tracked.wait;
+            let row = tasks.get(&wait.actor.tid);
+            row.is_some_and(|row| match pipe {
+                Some(_) => row.actor.process == wait.actor.process && row.is_alive(),
+                None => row.continues(&wait.sleep),
+            }) && (pipe.is_none() || now.since(tracked.seen) <= UNSEEN)
+        };
+        let open = self.waits.iter().filter(goes_on);
+        let mut waits = Waits::default();
+        for judged in open.filter_map(|(_, tracked)| tracked.healthy) {
+            waits.open += 1;
+            waits.unjudged += u64::from(!judged);
+        }
+        waits
     }
 
     /// The stacks that a finding to come may refer to.
@@ -444,6 +464,7 @@ impl Engine {
                 self.judged(key, judgement, now)
             }
             None => {
+                tracked.healthy = None;
                 // About to go on; if it does not, somebody else took the bytes, or it
                 // is frozen.
                 tracked.pause(now);
@@ -496,6 +517,7 @@ impl Engine {
     fn judged(&mut self, key: Key, judgement: Judgement, now: Ktime) -> Option<Finding> {
         let tracked = self.waits.get_mut(&key)?;
         let healthy = judgement.verdict == Verdict::Waiting;
+        tracked.healthy = healthy.then_some(judgement.judged);
         let told = tracked.reported.as_ref().map(|reported| reported.verdict);
         let worth = if healthy {
             self.rules.healthy
@@ -617,6 +639,7 @@ fn hang(id: WaitId, judgement: Judgement, time: Ktime) -> Box<Hang> {
         cause: judgement.cause,
         confidence: judgement.confidence,
         certainty: judgement.certainty,
+        judged: judgement.judged,
         reader: judgement.reader,
         channel: judgement.channel,
         holders: judgement.holders,

@@ -50,6 +50,8 @@ pub(super) struct Tracked {
     /// The last look found what is to be reported.
     pub(super) suspect: bool,
     pub(super) reported: Option<Reported>,
+    /// Whether it could be judged, if the last look found no hang.
+    pub(super) healthy: Option<bool>,
     /// A wake-up that does not tell by itself whether the wait is over.
     pub(super) woken: Option<Ktime>,
     /// Since when it does not sleep, or there is nothing to wait for any more.
@@ -71,6 +73,7 @@ impl Tracked {
             look: Some(look),
             suspect: false,
             reported: None,
+            healthy: None,
             woken: None,
             leaving: None,
             seen: wait.sleep.since,
@@ -105,6 +108,7 @@ impl Tracked {
     ) -> Option<Finding> {
         self.look = None;
         self.suspect = false;
+        self.healthy = None;
         let reported = self.reported.take()?;
         Some(Finding::Resolved(Resolved {
             id: reported.id,

@@ -53,10 +53,15 @@ const OPEN_METRICS_1: &str = "application/openmetrics-text; version=1.0.0; chars
 /// # Errors
 ///
 /// It is neither.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
+pub fn address(text: &str) -> Result<SocketAddr, Problem> {
     let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let address = text.parse().or_else(|_| text.parse::<u16>().map(here));
-    address.map_err(|_| "write it like 9750, 127.0.0.1:9750 or [::1]:9750".to_owned())
+    address.map_err(|_| {
+        Problem::new(
+            "it is no port, nor an address with a port",
+            "write it like 9750, 127.0.0.1:9750 or [::1]:9750",
+        )
+    })
 }
 
 /// Where metrics are asked for. Until they are served, who asks waits.

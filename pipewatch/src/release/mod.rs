@@ -53,13 +53,6 @@ pub struct Request {
 ///
 /// It is refused, or fails: nothing was closed, unless the problem says so.
 pub fn release(request: &Request) -> Result<bool, Problem> {
-    let asks = !request.yes;
-    if asks && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Problem::new(
-            "nobody is there to be asked whether to close it",
-            "run it at a terminal, or with --yes",
-        ));
-    }
     let subject = Subject::find(request)?;
     let mut case = subject.judge(request)?;
     let style = Style {
@@ -67,7 +60,14 @@ pub fn release(request: &Request) -> Result<bool, Problem> {
         colour: false,
     };
     say(render::plan(&case.release, &style).trim_end());
-    if asks {
+    if !request.yes {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            let Request { pid, fd, .. } = request;
+            return Err(Problem::new(
+                "there is no terminal to ask at whether to close it; nothing was closed",
+                format!("to close it without being asked: pipewatch release {pid} {fd} --yes"),
+            ));
+        }
         if !is_agreed(request)? {
             return Err(Problem::new(
                 "not agreed to, nothing was closed",

@@ -13,6 +13,8 @@ use crate::{
 
 const LOOK: &str = "`pipewatch snapshot` tells what hangs, and which end keeps it up; \
                     `ls -l /proc/PID/fd` what a process has open";
+const RELEASED: &str = "if it was released before, nothing is left to do: a copy of a read end, or of \
+                        /dev/null, keeps its number; `pipewatch snapshot` tells what hangs";
 const BY_GDB: &str = "gdb can: gdb -p PID -batch -ex 'call (int)close(FD)'";
 
 pub(super) fn has_ended(pid: Pid) -> Problem {
@@ -41,13 +43,18 @@ pub(super) fn write_end(
     let message = match found {
         Ok(Some(file)) if file.mode.write => return Ok(file),
         Ok(Some(_)) => format!("{descriptor} is a read end, which keeps no read from ending"),
-        Ok(None) => format!("{descriptor} is no end of a pipe"),
+        Ok(None) => {
+            let is = procfs::path(pid, fd).map_or_else(String::new, |path| {
+                format!(": it is {}", render::printable(&path))
+            });
+            format!("{descriptor} is no end of a pipe{is}")
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(not_permitted(pid));
         }
         Err(_) => format!("process {pid} has no descriptor {fd}"),
     };
-    Err(Problem::new(message, LOOK))
+    Err(Problem::new(message, RELEASED))
 }
 
 pub(super) fn no_pair(pid: Pid, fd: Fd) -> Problem {
@@ -102,6 +109,9 @@ pub(super) fn refused(pid: Pid, fd: Fd, meant: Option<&Hang>) -> Problem {
     let message = match meant {
         Some(hang) => {
             let judged = match hang.verdict {
+                Verdict::Waiting if !hang.judged => {
+                    "may be meant to write to it, which cannot be judged"
+                }
                 Verdict::Waiting => "may be meant to write to it",
                 Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
                     "is no idle heir of it"

@@ -49,11 +49,8 @@ impl Page {
 
     /// The first of `versions` that fits into one line, or else the last.
     pub(super) fn one_line(&mut self, paint: Paint, versions: &[String]) {
-        let fits = versions
-            .iter()
-            .find(|text| display_width(&escape(text)) <= self.width);
-        if let Some(text) = fits.or(versions.last()) {
-            self.painted(paint, &escape(text));
+        if let Some(text) = fitting_line(versions, self.width) {
+            self.painted(paint, &text);
             self.text.push('\n');
         }
     }
@@ -133,6 +130,13 @@ impl Page {
 
 /// The lines of a paragraph, all but the first one indented. Only a single word
 /// can be longer than `width`.
+/// The first of `versions` that fits, or else the last; escaped.
+pub(super) fn fitting_line(versions: &[String], width: usize) -> Option<String> {
+    let escaped = || versions.iter().map(|text| escape(text));
+    let fits = escaped().find(|text| display_width(text) <= width);
+    fits.or_else(|| escaped().next_back())
+}
+
 fn wrap(text: &str, width: usize, indent: &str) -> Vec<String> {
     let options = Options::new(width)
         .subsequent_indent(indent)

@@ -11,7 +11,7 @@ use crate::{
     event::{Actor, Kind},
     finding::{
         Certainty, Confidence, Created, Details, FreedHow, Hang, HeldFd, Holder, Outcome, Reason,
-        Relation, Resolved, Started, Step, Stopped, Tally, Via, ViaKind, What,
+        Relation, Resolved, Started, Step, Stopped, Tally, Via, ViaKind, Waits, What,
     },
     ids::{Comm, Fd, Ktime, Pid},
 };
@@ -41,6 +41,7 @@ pub(super) fn backend(started: &Started) -> String {
 /// Who is watched.
 pub(super) fn watched(started: &Started) -> String {
     match started.watching.as_deref() {
+        None if started.hides => "every process that may be looked into".to_owned(),
         None => "every process of this host".to_owned(),
         Some([pid]) => format!("pid {pid} and its descendants"),
         Some(pids) => format!("{} and their descendants", list("pid", "pids", pids)),
@@ -105,20 +106,50 @@ pub(super) fn summary(stopped: &Stopped) -> String {
             resolved,
             answered,
         },
+        waits,
         events,
         lost_events,
         ..
     } = *stopped;
+    let hung = count(hangs, "hang", "hangs");
+    let waits = self::waits(waits);
+    // One look sees neither what becomes of a wait nor events.
+    if stopped.reason == Reason::Looked {
+        return format!("{reason}: {hung}{waits}");
+    }
     let open = hangs.saturating_sub(resolved);
     let answered = match answered {
         0 => String::new(),
         some => format!(" ({some} by an answer)"),
     };
     format!(
-        "{reason}: {}, {resolved} resolved{answered}, {open} open; {}, {lost_events} lost",
-        count(hangs, "hang", "hangs"),
+        "{reason}: {hung}, {resolved} resolved{answered}, {open} open{waits}; {}, {lost_events} lost",
         count(events, "event", "events"),
     )
+}
+
+/// What else waits, if anything does.
+fn waits(waits: Waits) -> String {
+    let Waits { open, unjudged } = waits;
+    let healthy = match open.saturating_sub(unjudged) {
+        0 => String::new(),
+        1 => "; 1 wait looks healthy".to_owned(),
+        more => format!("; {more} waits look healthy"),
+    };
+    let unjudged = match (unjudged, healthy.is_empty()) {
+        (0, _) => String::new(),
+        (some, true) => format!(
+            "; {} cannot be judged (-v tells why)",
+            count(some, "wait", "waits")
+        ),
+        (some, false) => format!(", {some} cannot be judged (-v tells why)"),
+    };
+    healthy + &unjudged
+}
+
+/// What a wait that is no hang is taken for.
+pub(super) fn taken_for(hang: &Hang) -> &'static str {
+    if hang.judged { "healthy" } else { "not judged" }
 }
 
 /// An argument so that one can see where it begins and ends.

@@ -34,6 +34,7 @@ pub(super) fn plan(release: &Release, style: &Style) -> String {
     }
     if let Some(hang) = &release.hang {
         let judged = match hang.verdict {
+            Verdict::Waiting if !hang.judged => "pipewatch cannot judge this wait: ",
             Verdict::Waiting => "pipewatch takes this for a healthy wait: ",
             Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => "",
         };

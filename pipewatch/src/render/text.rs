@@ -10,7 +10,7 @@ use super::{
     phrases::{
         actor, backend, call, channel, clock_time, count, duration, ends, happening, headline,
         list, offset, outcome, process, provenance, quoted, relation, resolution, summary,
-        use_of_copy, watching, withheld_by,
+        taken_for, use_of_copy, watching, withheld_by,
     },
     place::{at, rows, stack},
     word::Word as _,
@@ -97,8 +97,9 @@ fn waiting_headline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.headline(
         PLAIN,
         &format!(
-            "WAITING #{}, healthy: {} has waited {} in {}; {}",
+            "WAITING #{}, {}: {} has waited {} in {}; {}",
             hang.id,
+            taken_for(hang),
             actor(hang.reader.actor, details),
             duration(hang.time.since(hang.reader.since)),
             call(hang),
@@ -144,6 +145,11 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
 }
 
 fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
+    page.one_line(RESOLVED, &resolved_lines(resolved, details));
+}
+
+/// The end of a wait in one line, from the longest to the shortest.
+pub(super) fn resolved_lines(resolved: &Resolved, details: &dyn Details) -> [String; 5] {
     let outcome = outcome(resolved);
     let all = format!("RESOLVED #{} {}", resolved.id, resolution(resolved));
     let head = format!(
@@ -168,16 +174,13 @@ fn resolved(page: &mut Page, resolved: &Resolved, details: &dyn Details) {
         actor(resolved.reader, details),
         resolved.fd
     );
-    page.one_line(
-        RESOLVED,
-        &[
-            format!("{all}{reader}"),
-            all,
-            format!("{head}: {outcome}{freed_briefly}"),
-            format!("{head}: {outcome}"),
-            head,
-        ],
-    );
+    [
+        format!("{all}{reader}"),
+        all,
+        format!("{head}: {outcome}{freed_briefly}"),
+        format!("{head}: {outcome}"),
+        head,
+    ]
 }
 
 fn lost(page: &mut Page, lost: &Lost) {

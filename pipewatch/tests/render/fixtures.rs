@@ -7,7 +7,7 @@ use pipewatch::{
     finding::{
         Act, Cause, Certainty, Channel, Confidence, Created, Details, Finding, FreedBy, FreedHow,
         Hang, HeldFd, Holder, Lost, Outcome, Reader, Reason, Relation, Report, Resolved, Started,
-        Step, Stopped, Tally, Verdict, Via, ViaKind, What,
+        Step, Stopped, Tally, Verdict, Via, ViaKind, Waits, What,
     },
     ids::{Comm, Fd, Ktime, Pid, PipeId, ProcKey, StackId, Tid},
     language::Language,
@@ -186,6 +186,7 @@ pub fn race() -> (Vec<Report>, Outside) {
             backend: "tracepoint".into(),
             watching: Some(vec![Pid(912)]),
             threshold: SECOND,
+            hides: false,
             limits: vec![
                 "descriptors are followed by syscall tracepoints, which cost about 50 ns per call"
                     .into(),
@@ -218,6 +219,7 @@ pub fn race() -> (Vec<Report>, Outside) {
                 resolved: 1,
                 answered: 0,
             },
+            waits: Waits::default(),
             events: 4_127,
             lost_events: 120,
             reason: Reason::Signal,
@@ -281,6 +283,7 @@ pub fn race_hang() -> Hang {
         cause: Cause::ForkRace,
         confidence: Confidence::Certain,
         certainty: Certainty::Exact,
+        judged: true,
         reader: Reader {
             actor: popen,
             fd: Fd(18),
@@ -346,6 +349,7 @@ pub fn fork() -> (Vec<Report>, Outside) {
         cause: Cause::Fork,
         confidence: Confidence::Likely,
         certainty: Certainty::Inferred,
+        judged: true,
         reader: Reader {
             actor: parent,
             fd: Fd(3),
@@ -456,6 +460,7 @@ pub fn waiting() -> (Vec<Report>, Outside) {
         backend: "tracepoint".into(),
         watching: None,
         threshold: 250 * MS,
+        hides: false,
         limits: Vec::new(),
     });
     (
@@ -471,6 +476,7 @@ pub fn fifo() -> (Vec<Report>, Outside) {
         time: WAIT.after(185 * SECOND),
         cause: Cause::Unknown,
         certainty: Certainty::Inferred,
+        judged: true,
         reader: Reader {
             actor: actor(700, 700, "collector"),
             fd: Fd(5),

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use pipewatch::{
     finding::{
         Cause, Finding, FreedBy, FreedHow, Hang, Holder, Outcome, Reason, Report, Resolved,
-        Stopped, Tally, Verdict,
+        Started, Stopped, Tally, Verdict, Waits,
     },
     ids::{Comm, Fd, Pid},
     language::Language,
@@ -335,6 +335,7 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
                 resolved: 1,
                 answered: 1,
             },
+            waits: Waits::default(),
             events: 12_345,
             lost_events: 0,
             reason,
@@ -345,6 +346,78 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
             "{line}"
         );
         assert!(line.lines().count() <= 2, "{line}");
+    }
+}
+
+#[test]
+fn the_end_tells_of_waits_that_are_no_hangs() {
+    let told = |reason, open, unjudged| {
+        let stopped = Stopped {
+            time: WAIT,
+            tally: Tally::default(),
+            waits: Waits { open, unjudged },
+            events: 5,
+            lost_events: 0,
+            reason,
+        };
+        text(&[Report::Stopped(stopped)], &Outside::default(), 200)
+    };
+    for (open, unjudged, words) in [
+        (0, 0, "0 hangs\n"),
+        (1, 0, "0 hangs; 1 wait looks healthy\n"),
+        (3, 0, "0 hangs; 3 waits look healthy\n"),
+        (
+            3,
+            1,
+            "0 hangs; 2 waits look healthy, 1 cannot be judged (-v tells why)\n",
+        ),
+        (1, 1, "0 hangs; 1 wait cannot be judged (-v tells why)\n"),
+        (2, 2, "0 hangs; 2 waits cannot be judged (-v tells why)\n"),
+    ] {
+        let looked = told(Reason::Looked, open, unjudged);
+        assert_eq!(looked, format!("STOPPED after one look: {words}"));
+    }
+    assert_eq!(
+        told(Reason::Signal, 1, 0),
+        "STOPPED by a signal: 0 hangs, 0 resolved, 0 open; 1 wait looks healthy; 5 events, 0 \
+         lost\n"
+    );
+}
+
+#[test]
+fn who_may_not_look_everywhere_does_not_say_so() {
+    let started = |hides| {
+        let started = Started {
+            time: WAIT,
+            version: String::new(),
+            kernel: String::new(),
+            arch: String::new(),
+            backend: "procfs".to_owned(),
+            watching: None,
+            threshold: 1_000_000_000,
+            hides,
+            limits: Vec::new(),
+        };
+        text(&[Report::Started(started)], &Outside::default(), 80)
+    };
+    assert!(started(false).starts_with("WATCHING every process of this host for reads"));
+    assert!(started(true).starts_with("WATCHING every process that may be looked into for reads"));
+}
+
+#[test]
+fn a_wait_that_was_not_judged_is_not_said_to_be_healthy() {
+    let mut hang = Hang {
+        verdict: Verdict::Waiting,
+        ..race_hang()
+    };
+    for (judged, word) in [
+        (true, "WAITING #1, healthy: "),
+        (false, "WAITING #1, not judged: "),
+    ] {
+        hang.judged = judged;
+        let report = Report::Finding(Finding::Hang(Box::new(hang.clone())));
+        let told = text(&[report], &Outside::default(), 80);
+        assert!(told.starts_with(word), "{told}");
     }
 }
 
@@ -376,7 +449,7 @@ fn assert_record(record: &Value) {
         "lost" => assert_fields(record, "type time events rescanned"),
         "stopped" => assert_fields(
             record,
-            "type time hangs resolved open events lost_events reason",
+            "type time hangs resolved open waits unjudged events lost_events reason",
         ),
         // Of `pipewatch release`.
         "released" => assert_fields(

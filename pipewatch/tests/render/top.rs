@@ -127,6 +127,7 @@ fn started() -> Started {
         backend: "tracepoint".to_owned(),
         watching: Some(vec![Pid(912)]),
         threshold: SECOND,
+        hides: false,
         limits: Vec::new(),
     }
 }
@@ -301,6 +302,10 @@ fn a_filter_is_typed_and_taken_back() {
         ("agent.py", vec![2]),
         ("[20491003]", vec![3]),
         ("850", vec![4]),
+        ("healthy", vec![1, 3]),
+        ("likely", vec![4]),
+        // Of these nothing is shown.
+        ("unknown", vec![]),
         ("nobody", vec![]),
     ] {
         // Letters are letters now, q and s too.
@@ -362,6 +367,40 @@ fn the_details_stay_when_the_wait_is_over() {
     // The selected one is gone, so the first is.
     view.press(Key::Enter, &board);
     assert!(shown(&mut view, &board).contains("HANG #4"));
+}
+
+#[test]
+fn the_details_go_on_with_the_time_until_the_wait_is_over() {
+    let (mut view, mut board) = (View::new(true), board());
+    press(&mut view, &board, "j");
+    view.press(Key::Enter, &board);
+    let shown = text(&frame(&mut view, &board, (120, 60)));
+    for word in ["(1 min 15 s)", "+1 min 15 s  now: still waiting"] {
+        assert!(shown.contains(word), "no {word} in {shown}");
+    }
+    let hang = wait(2, Verdict::Leaked, Confidence::Certain, 912, 75);
+    tell(&mut board, resolved(2, &hang));
+    let shown = text(&frame(&mut view, &board, (120, 60)));
+    assert!(shown.contains("(1.0 s)"), "{shown}");
+}
+
+#[test]
+fn what_ended_last_is_told_in_as_many_words_as_fit() {
+    let mut board = board();
+    let hang = wait(2, Verdict::Leaked, Confidence::Certain, 912, 75);
+    tell(&mut board, resolved(2, &hang));
+    for (columns, line) in [
+        (
+            120,
+            "RESOLVED #2 after 1 min 15 s: end of file; thread 913 (pusher_keep_ali) of pid 912 no \
+             longer waits for fd 3",
+        ),
+        (60, "RESOLVED #2 after 1 min 15 s: end of file"),
+        (30, "RESOLVED #2 after 1 min 15 s"),
+    ] {
+        let shown = text(&frame(&mut View::new(true), &board, (columns, 24)));
+        assert!(shown.lines().any(|it| it == line), "{columns}: {shown}");
+    }
 }
 
 #[test]

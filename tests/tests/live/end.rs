@@ -1,11 +1,11 @@
 //! How a watch ends.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pipewatch_tests::{
-    Program, Watcher, allowed, micros_of, pipewatch, require_root, scenario, shell,
+    Program, Watcher, allowed, micros_of, paced, pipewatch, require_root, scenario, shell,
 };
 
 use crate::expect::{self, RUN};
@@ -71,6 +71,63 @@ fn when_nobody_reads_the_output() {
     target.go();
     let output = pipeline.finish(RUN);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
+}
+
+/// The exit status is read all the same.
+#[test]
+fn at_the_first_hang_though_nobody_reads_the_output() {
+    require_root();
+    let mut target = Program::ready(scenario(&["fork-no-close", "--hold-ms", "90000"]));
+    let mut pipeline = Command::new("bash");
+    pipeline
+        .args([
+            "-c",
+            r#""$0" --exit-on-hang --format json -p "$1" | head -n 1; exit "${PIPESTATUS[0]}""#,
+        ])
+        .arg(pipewatch(&[]).get_program())
+        .arg(target.pid().to_string());
+    let pipeline = Program::start(pipeline);
+    pipeline.wait_for("started", RUN, |record| record["type"] == "started");
+    target.go();
+    let output = pipeline.finish(RUN);
+    assert_eq!((output.code, output.stderr.as_str()), (1, ""), "{output:?}");
+}
+
+/// Without it those two may wait for ever: who made their pipe is gone, and how they came
+/// by its ends was not seen.
+#[test]
+fn a_look_counts_the_waits_that_it_cannot_judge() {
+    require_root();
+    let mut target = Program::ready(shell("sleep 99 | cat & exec sleep 99"));
+    target.go();
+    let pid = target.pid().to_string();
+    let reads = |child: &str| {
+        let call = std::fs::read_to_string(format!("/proc/{child}/syscall")).unwrap_or_default();
+        call.starts_with(&format!("{} 0x0 ", libc::SYS_read))
+    };
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let end = Instant::now() + paced(RUN);
+    let asleep = || {
+        let children = std::fs::read_to_string(&children).expect("a process");
+        children.split_whitespace().any(reads)
+    };
+    while !asleep() {
+        assert!(Instant::now() < end, "nobody reads");
+        std::thread::yield_now();
+    }
+    // A wait that is shorter than the threshold is none yet.
+    std::thread::sleep(Duration::from_secs(1));
+    let output = Program::run(pipewatch(&["snapshot", "-p", &pid]));
+    let counted = "0 hangs; 1 wait cannot be judged";
+    assert!(output.stdout.contains(counted), "{output:?}");
+    let output = Program::run(pipewatch(&["snapshot", "-p", &pid, "-v"]));
+    assert!(
+        output.stdout.contains("WAITING #1, not judged: cat"),
+        "{output:?}"
+    );
+    let output = Program::run(pipewatch(&["snapshot", "-p", &pid, "--format", "json"]));
+    let stopped = output.stdout.lines().last().unwrap_or_default();
+    assert!(stopped.contains(r#""waits":1,"unjudged":1"#), "{stopped}");
 }
 
 fn assert_stopped(watcher: &Watcher, code: i32) {

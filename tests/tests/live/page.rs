@@ -69,6 +69,17 @@ fn a_signal_leaves_a_complete_page() {
 }
 
 #[test]
+fn the_demo_makes_a_sample() {
+    require_root();
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let path = page.to_str().expect("a path in UTF-8");
+    let output = Program::run(pipewatch(&["demo", "--html", path]));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_page(&page, &["HANG #1", "RESOLVED #1"]);
+}
+
+#[test]
 fn a_look_has_a_page_too() {
     require_root();
     let folder = tempfile::tempdir().expect("a folder");

@@ -379,8 +379,22 @@ fn what_is_no_write_end_is_refused() {
 #[test]
 fn nobody_there_to_be_asked() {
     let held = hold("read");
-    held.release(&[]).assert_complaint(2, "nobody is there");
+    let output = held.release(&[]);
+    output.assert_refusal("no terminal");
+    assert!(output.stderr.contains("--yes"), "{output:?}");
     held.assert_untouched();
+    // What would be refused is, before anybody is asked.
+    release(held.holder(), &held.fds[1], &[]).assert_complaint(2, "read end");
+}
+
+#[test]
+fn what_was_released_is_told_to_be_no_write_end_any_more() {
+    let held = hold("two");
+    // The other one keeps the reader waiting, and so both alive.
+    assert_eq!(held.release(&["--yes"]).code, 1);
+    let again = held.release(&["--yes"]);
+    again.assert_complaint(2, "is a read end");
+    assert!(again.stderr.contains("released before"), "{again:?}");
 }
 
 trait Refused {

@@ -13,7 +13,7 @@ use crate::{
     event::{Actor, Call, Kind, Mode},
     finding::{
         Act, Cause, Certainty, Channel, Confidence, Created, FreedBy, FreedHow, HeldFd, Holder,
-        Lost, Outcome, Reader, Reason, Relation, Step, Tally, Via, ViaKind, What,
+        Lost, Outcome, Reader, Reason, Relation, Step, Tally, Via, ViaKind, Waits, What,
     },
     ids::{Comm, Fd, Pid, PipeId, ProcKey, Tid},
     language::Language,
@@ -155,6 +155,7 @@ fn race(id: WaitId, name: &str) -> Hang {
         cause: Cause::ForkRace,
         confidence: Confidence::Certain,
         certainty: Certainty::Exact,
+        judged: true,
         reader: Reader {
             actor: maker,
             fd: Fd(3),
@@ -220,6 +221,7 @@ fn started() -> Report {
         backend: "kprobe".to_owned(),
         watching: None,
         threshold: 1_000 * MS,
+        hides: false,
         limits: vec!["a limit".to_owned()],
     })
 }
@@ -228,6 +230,7 @@ fn stopped() -> Report {
     Report::Stopped(Stopped {
         time: WAIT.after(9_000 * MS),
         tally: Tally::default(),
+        waits: Waits::default(),
         events: 5,
         lost_events: 0,
         reason: Reason::Signal,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     finding::{Details, Finding, Hang, Report, Started, Tally, Verdict, WaitId},
     ids::Ktime,
-    render::{Style, kept::Kept, phrases, text},
+    render::{kept::Kept, phrases, text},
 };
 
 /// A rate of events is one of at least so many nanoseconds.
@@ -47,8 +47,8 @@ pub struct Board {
     /// Events per second, once it is known.
     pub(super) rate: Option<u64>,
     rated: Option<(Ktime, u64)>,
-    /// What ended last.
-    pub(super) last: Option<String>,
+    /// What ended last, from the longest words for it to the shortest.
+    pub(super) last: Vec<String>,
     changes: u64,
 }
 
@@ -72,12 +72,7 @@ impl Board {
                     Finding::Resolved(resolved) => {
                         self.waits.remove(&resolved.id);
                         if resolved.alarmed {
-                            // As long as it gets: who draws cuts it.
-                            let wide = Style {
-                                width: usize::from(u16::MAX),
-                                colour: false,
-                            };
-                            self.last = Some(text::render(report, details, &wide));
+                            self.last = text::resolved_lines(resolved, details).into();
                         }
                     }
                 }

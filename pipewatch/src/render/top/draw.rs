@@ -15,9 +15,14 @@ use super::{
     view::View,
 };
 use crate::{
-    finding::{Cause, Confidence, Verdict},
+    finding::{Cause, Confidence, Hang, Verdict},
     ids::Ktime,
-    render::{Style, page::escape, phrases, text, word::Word as _},
+    render::{
+        Style,
+        page::{escape, fitting_line},
+        phrases, text,
+        word::Word as _,
+    },
 };
 
 /// From these widths on, in columns, there is room for verdict and pipe, and for the call.
@@ -38,6 +43,7 @@ const HELP: &[(&str, &str)] = &[
     ("red", "nobody who could mean to write is left"),
     ("yellow ?", "likely: a child may still answer"),
     ("healthy", "somebody meant to write holds it"),
+    ("not judged", "how its holder came by it was not seen"),
 ];
 
 /// Draws it all.
@@ -91,7 +97,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board, paus
 }
 
 fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View, board: &Board) {
-    let last = board.last.as_deref().unwrap_or_default().trim_end();
+    let last = fitting_line(&board.last, area.width.into()).unwrap_or_default();
     let keys = if view.typing {
         format!("/{}_", escape(&view.filter))
     } else if view.details.is_some() {
@@ -149,6 +155,14 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut View, board: &Board) 
     view.offset = state.offset();
 }
 
+/// What the row of a wait has, whatever its width, but for what changes.
+pub(super) fn cells(wait: &Wait) -> impl Iterator<Item = String> {
+    let columns = ["WHAT", "READER", "CALL", "PIPE", "HELD BY", "CAUSE"];
+    columns
+        .into_iter()
+        .map(|column| cell(column, wait, Ktime(0)))
+}
+
 /// What a column has of a wait.
 fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
     let hang = &wait.hang;
@@ -172,7 +186,7 @@ fn cell(column: &str, wait: &Wait, now: Ktime) -> String {
                 format!("{} {}{more}", holder.process.pid, holder.comm)
             }
         },
-        _ if !wait.hangs() => "healthy".to_owned(),
+        _ if !wait.hangs() => phrases::taken_for(hang).to_owned(),
         _ => {
             let cause = if hang.cause == Cause::Unknown {
                 hang.verdict.word()
@@ -222,7 +236,12 @@ fn draw_details(
         Some(_) => format!("waits for {} now", lasting(wait, view.now)),
         None => "this wait is over".to_owned(),
     };
-    let text = text::in_full(&wait.hang, &wait.details, &style);
+    let now = Hang {
+        time: wait.hang.time.max(view.now),
+        ..wait.hang.clone()
+    };
+    let hang = open.map_or(&wait.hang, |_| &now);
+    let text = text::in_full(hang, &wait.details, &style);
     let paint = paint(wait, view.colour);
     let head = text.lines().take_while(|line| label(line).is_empty());
     let mut lines: Vec<Line<'_>> = head.map(|line| Line::styled(line, paint)).collect();

@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use super::board::{Board, Wait};
+use super::{
+    board::{Board, Wait},
+    draw::cells,
+};
 use crate::{finding::WaitId, ids::Ktime, render::word::Word as _};
 
 /// A key that was pressed.
@@ -208,24 +211,21 @@ fn moved(at: usize, page: usize, count: usize, key: Key) -> Option<usize> {
     Some(to.min(count.saturating_sub(1)))
 }
 
-/// All that a filter is compared with.
+/// All that a filter is compared with: the row, and who the details tell of.
 fn words(wait: &Wait) -> String {
     use crate::finding::Details as _;
     let hang = &wait.hang;
-    let mut words = vec![
-        format!("#{}", hang.id),
-        hang.verdict.word().to_owned(),
-        hang.cause.word().to_owned(),
-        hang.confidence.word().to_owned(),
-        format!("{}({})", hang.reader.call.word(), hang.reader.fd),
-        format!("[{}]", hang.channel.id.inode),
-        format!("{} {}", hang.reader.actor.comm, hang.reader.actor.tid),
-    ];
+    let mut words = vec![format!("#{}", hang.id)];
+    words.extend(cells(wait));
+    if wait.hangs() {
+        words.push(hang.confidence.word().to_owned());
+    }
+    let reader = hang.reader.actor;
+    words.push(format!("{} {}", reader.comm, reader.tid));
     let holders = hang.holders.iter();
-    words.extend(holders.map(|holder| format!("{} {}", holder.comm, holder.process.pid)));
+    words.extend(holders.map(|holder| format!("{} {}", holder.process.pid, holder.comm)));
     let processes = hang.holders.iter().map(|holder| holder.process);
-    for process in processes.chain([hang.reader.actor.process]) {
-        words.push(process.pid.to_string());
+    for process in processes.chain([reader.process]) {
         words.extend(wait.details.cmdline(process).unwrap_or_default());
     }
     words.join(" ")

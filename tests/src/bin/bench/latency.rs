@@ -12,7 +12,10 @@ use std::{
 use pipewatch_tests::{micros_of, pipewatch};
 use serde_json::Value;
 
-use super::table::{head, quantile, row};
+use super::{
+    forked::{Forked, sleep_for_ever},
+    table::{head, quantile, row},
+};
 
 const HANGS: usize = 200;
 const THRESHOLD_MS: u64 = 1000;
@@ -52,7 +55,7 @@ type Told = (f64, Value);
 /// By how many milliseconds each hang, and each end of one, was told late.
 fn hangs(step: Duration) -> io::Result<(Vec<f64>, Vec<f64>)> {
     let mut target = Target::fork(step)?;
-    let mut watcher = pipewatch(&["--format", "json", "-p", &target.leader.to_string()])
+    let mut watcher = pipewatch(&["--format", "json", "-p", &target.leader.pid().to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
@@ -113,7 +116,7 @@ fn now_ms() -> f64 {
 
 /// A process with threads that read from pipes whose write ends its children keep.
 struct Target {
-    leader: libc::pid_t,
+    leader: Forked,
     go: io::PipeWriter,
     holders: io::PipeReader,
 }
@@ -122,23 +125,12 @@ impl Target {
     fn fork(step: Duration) -> io::Result<Self> {
         let (waits, go) = io::pipe()?;
         let (holders, tells) = io::pipe()?;
-        // SAFETY: other threads of this program hold no lock that the child needs:
-        // they only read from a pipe.
-        let leader = unsafe { libc::fork() };
-        match leader {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                drop((go, holders));
-                let failed = hang(step, waits, tells).is_err();
-                // SAFETY: ends the process.
-                unsafe { libc::_exit(i32::from(failed)) }
-            }
-            _ => Ok(Self {
-                leader,
-                go,
-                holders,
-            }),
-        }
+        let (leader, (go, holders)) = Forked::fork((go, holders), || hang(step, waits, tells))?;
+        Ok(Self {
+            leader,
+            go,
+            holders,
+        })
     }
 
     fn go(&mut self) {
@@ -157,34 +149,16 @@ impl Target {
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
-        // SAFETY: a child of ours that has not been reaped.
-        unsafe {
-            libc::kill(self.leader, libc::SIGKILL);
-            libc::waitpid(self.leader, std::ptr::null_mut(), 0);
-        }
-    }
-}
-
 /// In the target: all hangs, and who keeps their write ends.
 fn hang(step: Duration, mut waits: io::PipeReader, mut tells: io::PipeWriter) -> io::Result<()> {
     io::Read::read_exact(&mut waits, &mut [0])?;
-    let mut ready = Vec::new();
+    let (mut ready, mut holders) = (Vec::new(), Vec::new());
     for _ in 0..HANGS {
         let (mut reader, writer) = io::pipe()?;
-        // SAFETY: the child does nothing but wait.
-        let holder = unsafe { libc::fork() };
-        if holder == 0 {
-            // SAFETY: they take nothing, and end the process at last.
-            unsafe {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                libc::pause();
-                libc::_exit(0);
-            }
-        }
+        let (holder, ()) = Forked::fork((), || sleep_for_ever())?;
         drop(writer);
-        io::Write::write_all(&mut tells, &holder.to_ne_bytes())?;
+        io::Write::write_all(&mut tells, &holder.pid().to_ne_bytes())?;
+        holders.push(holder);
         let read = move || io::Read::read(&mut reader, &mut [0]);
         if step.is_zero() {
             ready.push(read);

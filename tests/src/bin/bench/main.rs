@@ -4,6 +4,7 @@
 //! machine.
 
 mod crowd;
+mod forked;
 mod host;
 mod instructions;
 mod latency;

@@ -11,7 +11,10 @@ use std::{
 
 use pipewatch_tests::{Program, Watcher};
 
-use super::table::{head, median, row};
+use super::{
+    forked::Forked,
+    table::{head, median, row},
+};
 
 const ROUNDS: usize = 9;
 /// How much less is done where each system call is many times slower.
@@ -74,7 +77,7 @@ impl Attached {
     /// Starts what is attached to the worker, and waits until it is. `other` is a process
     /// besides.
     fn start(self, worker: &Worker, other: &Program) -> io::Result<Option<Tool>> {
-        let this = worker.pid.to_string();
+        let this = worker.process.pid().to_string();
         let pipewatch = |watcher| Ok(Some(Tool::Pipewatch { _watcher: watcher }));
         match self {
             Self::Nothing => Ok(None),
@@ -168,27 +171,21 @@ pub fn measure() -> io::Result<()> {
 /// A process that does the operations, which is the same whatever is attached to it: what
 /// reads the output of a tool has threads, which a fork has to pay for.
 struct Worker {
-    pid: libc::pid_t,
+    process: Forked,
     orders: io::PipeWriter,
     times: io::PipeReader,
 }
 
 impl Worker {
-    /// To be called while this program has one thread.
     fn fork() -> io::Result<Self> {
         let (taken, orders) = io::pipe()?;
         let (times, told) = io::pipe()?;
-        // SAFETY: this program has one thread, so the child may do anything.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                drop((orders, times));
-                let failed = work(taken, told).is_err();
-                // SAFETY: ends the process.
-                unsafe { libc::_exit(i32::from(failed)) }
-            }
-            pid => Ok(Self { pid, orders, times }),
-        }
+        let (process, (orders, times)) = Forked::fork((orders, times), || work(taken, told))?;
+        Ok(Self {
+            process,
+            orders,
+            times,
+        })
     }
 
     /// Nanoseconds that an operation takes, done so many times.
@@ -198,16 +195,6 @@ impl Worker {
         let mut nanoseconds = [0; 8];
         self.times.read_exact(&mut nanoseconds)?;
         Ok(f64::from_ne_bytes(nanoseconds) / f64::from(times))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // SAFETY: a child of ours that has not been reaped.
-        unsafe {
-            libc::kill(self.pid, libc::SIGKILL);
-            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
-        }
     }
 }
 
