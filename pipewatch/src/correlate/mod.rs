@@ -84,9 +84,12 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         .collect();
     let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created().is_some());
     let mut verdict = verdict(&found, complete, seen_made);
-    let heirs_answered = world
-        .pipe_mut(id)
-        .is_some_and(|pipe| pipe.heirs_answered(row.end.head));
+    let heirs_answered = world.pipe_mut(id).is_some_and(|pipe| {
+        if verdict == Verdict::Orphaned {
+            pipe.doubt_answers(evidence.lost, wait.sleep.since);
+        }
+        pipe.heirs_answered(row.end.head)
+    });
     let answered = match verdict {
         Verdict::Leaked => heirs_answered || wrote_to_maker(&found, wait, world),
         Verdict::Orphaned => heirs_answered,

@@ -1,12 +1,15 @@
 //! Taking over what the kernel's tables show: at the beginning, and after events
 //! were lost. What a table does not show any more tells of acts that were missed.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
     event::{End, EndRow, Snapshot},
-    ids::{PipeId, ProcKey, TableId},
+    ids::{Ktime, PipeId, ProcKey, TableId},
 };
 
 /// The one process that uses each table; `None` where several do.
@@ -15,9 +18,9 @@ type Owners = BTreeMap<TableId, Option<ProcKey>>;
 impl World {
     /// Takes over what the kernel's tables show, which is to be of watched
     /// processes only. What is known of a descriptor that is still the same is
-    /// kept.
-    pub fn adopt(&mut self, snapshot: &Snapshot, lost: bool) {
-        self.gaps |= lost;
+    /// kept; `lost` tells that events from before that moment are missing.
+    pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
+        self.gaps |= lost.is_some();
         let former = self.owners();
         let mut known = std::mem::take(&mut self.tables);
         self.threads.clear();
@@ -29,6 +32,10 @@ impl World {
             self.add_thread(row.actor, row.table);
         }
         let owners = self.owners();
+        self.sharing |= owners.values().any(Option::is_none);
+        if let Some(lost) = lost {
+            self.missed_releases(&known, &former, snapshot, lost);
+        }
         // One at an address where another process had one is not the same.
         known.retain(|id, _| owners.get(id) == former.get(id));
         for rows in snapshot.ends.chunk_by(|row, next| row.table == next.table) {
@@ -49,6 +56,30 @@ impl World {
         pack(&mut self.processes);
         pack(&mut self.tables);
         pack(&mut self.pipes);
+    }
+
+    /// Who held a write end and does not any more has let go of it unseen.
+    fn missed_releases(
+        &mut self,
+        known: &BTreeMap<TableId, Table>,
+        owners: &Owners,
+        snapshot: &Snapshot,
+        lost: Ktime,
+    ) {
+        let writes = snapshot.ends.iter().filter(|row| row.end.mode.write);
+        let held: BTreeSet<(ProcKey, PipeId)> = writes
+            .map(|row| (row.actor.process, row.end.pipe))
+            .collect();
+        for (id, table) in known {
+            let Some(process) = owners.get(id).copied().flatten() else {
+                continue;
+            };
+            for slot in table.slots.iter() {
+                if !held.contains(&(process, slot.end.pipe)) {
+                    self.note_release(slot, None, process, lost);
+                }
+            }
+        }
     }
 
     fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
