@@ -161,6 +161,16 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         // It shares the fd table of the process that made the pipe.
         return Role::Maker;
     }
+    // Where that was not seen, it may have been who arranged the end, if the reader is that
+    // process or below it.
+    let arranged_by = slot.intent.as_deref().map(|intent| intent.by);
+    let above = |by: &ProcKey| {
+        let reader = wait.actor.process;
+        *by == reader || evidence.is_ancestor(by.pid, reader.pid)
+    };
+    let is_fifo = wait.sleep.end.kind == Kind::Fifo;
+    let guessed = arranged_by.filter(|by| made_by.is_none() && !is_fifo && above(by));
+    let made_by = made_by.or(guessed);
     match slot.intent.as_deref() {
         Some(intent) if intent.by == holding.process && is_reader => {
             return own(holding, wait, evidence);
@@ -197,7 +207,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
             Role::Passed
         };
     }
-    if !whole || made_by.is_none() {
+    if (!whole && guessed.is_none()) || made_by.is_none() {
         return inferred(holding, wait, evidence);
     }
     if is_reader {

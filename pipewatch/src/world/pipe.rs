@@ -119,8 +119,6 @@ impl Pipe {
         let history = self.history();
         history.released = Some(time);
         history.head_at_release = head;
-        // Whatever was written may have been by who has let go now.
-        history.answered = false;
     }
 
     pub(super) fn leave(&mut self, time: Ktime) {
@@ -160,13 +158,14 @@ impl Pipe {
         history.answered
     }
 
-    /// Events were lost, so that somebody else than the heirs may have written, up to that
-    /// moment: they have answered if they do from now on. Said once of a pipe.
+    /// Events were lost, so that up to that moment somebody else than the heirs may have
+    /// written: they have answered if they write from now on. Said once of a pipe.
     pub fn doubt_answers(&mut self, lost: Option<Ktime>, time: Ktime) {
         let history = self.history();
         if lost.is_some() && history.released <= lost && !history.doubted {
             history.doubted = true;
-            self.release(time, None);
+            history.released = history.released.max(Some(time));
+            history.head_at_release = None;
         }
     }
 
