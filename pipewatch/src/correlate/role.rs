@@ -144,7 +144,7 @@ pub(super) fn role(
 
 fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> Role {
     let Some(slot) = &holding.slot else {
-        return inferred(holding, wait, evidence);
+        return inferred(holding, wait, pipe, evidence);
     };
     let made_by = pipe
         .and_then(Pipe::created)
@@ -208,7 +208,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         };
     }
     if (!whole && guessed.is_none()) || made_by.is_none() {
-        return inferred(holding, wait, evidence);
+        return inferred(holding, wait, pipe, evidence);
     }
     if is_reader {
         return Role::Itself { made: false };
@@ -249,7 +249,12 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
 }
 
 /// Without history, from what the tables show. In doubt, nothing is said.
-fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
+fn inferred(
+    holding: &Holding<'_>,
+    wait: &Wait,
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+) -> Role {
     let reader = wait.actor.process;
     let holder = holding.process;
     if evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
@@ -297,7 +302,10 @@ fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role
     let untouched = unused
         && read_end
             .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
-    if untouched && write_end.end.fd.0 > 2 && evidence.is_ancestor(reader.pid, holder.pid) {
+    // What is at another number than the pipe was made with was put there.
+    let made_at = pipe.and_then(Pipe::created).map(|created| created.fds[1]);
+    let in_place = write_end.end.fd.0 > 2 && made_at.is_none_or(|fd| fd == write_end.end.fd);
+    if untouched && in_place && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
     // The standard output of a process whose parents are all gone, while the

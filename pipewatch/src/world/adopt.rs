@@ -83,14 +83,16 @@ impl World {
     }
 
     fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
-        let old = known
-            .get(&row.table)
-            .and_then(|table| table.slot(row.end.fd, row.end.pipe))
-            .filter(|slot| slot.end.is_same(&row.end));
-        let kept = old.is_some_and(|old| {
-            let cleared = old.end.cloexec && !row.end.cloexec;
-            cleared && row.end.mode.write
-        });
+        let of_pipe = || {
+            let table = known.get(&row.table).into_iter();
+            let slots = table.flat_map(|table| table.of_pipe(row.end.pipe));
+            slots.filter(|slot| slot.end.is_same(&row.end))
+        };
+        let old = of_pipe().find(|slot| slot.end.fd == row.end.fd);
+        let sign = match old {
+            Some(old) => (old.end.cloexec && !row.end.cloexec).then_some(Sign::KeptForExec),
+            None => of_pipe().next().map(|_| Sign::Duplicated),
+        };
         let (via, intent) = match old {
             Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
             None => (Provenance::unknown(), None),
@@ -101,8 +103,8 @@ impl World {
             intent,
         };
         self.insert(row.table, slot);
-        if kept {
-            self.missed(row.table, owners, row.end.pipe, Some(Sign::KeptForExec));
+        if sign.is_some() && row.end.mode.write {
+            self.missed(row.table, owners, row.end.pipe, sign);
         }
     }
 
