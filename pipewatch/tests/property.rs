@@ -422,6 +422,10 @@ proptest! {
                 judged(pass_time(session, until), &told)?;
             }
         }
+        for session in [&mut seen, &mut lossy] {
+            let until = session.kernel.now.after(6_000 * MS);
+            judged(pass_time(session, until), &told)?;
+        }
         let accused: Vec<_> = lossy.accused.difference(&seen.accused).collect();
         prop_assert!(accused.is_empty(), "{:?} after\n{}", accused, told);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
-    event::{End, EndRow, Snapshot},
+    event::{End, EndRow, Kind, Snapshot},
     ids::{Ktime, PipeId, ProcKey, TableId},
 };
 
@@ -91,7 +91,9 @@ impl World {
         let old = of_pipe().find(|slot| slot.end.fd == row.end.fd);
         let sign = match old {
             Some(old) => (old.end.cloexec && !row.end.cloexec).then_some(Sign::KeptForExec),
-            None => of_pipe().next().map(|_| Sign::Duplicated),
+            None if of_pipe().next().is_some() => Some(Sign::Duplicated),
+            None => (row.end.kind == Kind::Fifo && known.contains_key(&row.table))
+                .then_some(Sign::Opened),
         };
         let (via, intent) = match old {
             Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
