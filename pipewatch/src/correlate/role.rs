@@ -257,7 +257,14 @@ fn inferred(
 ) -> Role {
     let reader = wait.actor.process;
     let holder = holding.process;
-    if evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
+    let holders = evidence.holders(wait.sleep.end.pipe);
+    // A pool has its ends from who is gone, not from one of those who are left.
+    let links = holding.via().into_iter().flat_map(|via| via.chain());
+    let mut givers = links.filter_map(|link| link.act.map(|act| act.actor.process));
+    let given = givers.any(|giver| giver != holder && holders.contains_key(&giver));
+    // Who waits for other things too may be a service, which wakes itself.
+    let plain = !wait.sleep.call.is_multiplexed();
+    if plain && !given && evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
         return if holder == reader {
             Role::Itself { made: false }
         } else {
@@ -271,7 +278,6 @@ fn inferred(
         // It is as likely as anybody to have made the pipe.
         return Role::Unknown;
     }
-    let holders = evidence.holders(wait.sleep.end.pipe);
     let heir_of_holder =
         |other: &ProcKey| *other != holder && evidence.is_ancestor(other.pid, holder.pid);
     if holders.keys().any(heir_of_holder) && !holders.contains_key(&reader) {
