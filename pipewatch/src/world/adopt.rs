@@ -1,10 +1,7 @@
 //! Taking over what the kernel's tables show: at the beginning, and after events
 //! were lost. What a table does not show any more tells of acts that were missed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
@@ -95,14 +92,20 @@ impl World {
             None => (row.end.kind == Kind::Fifo && known.contains_key(&row.table))
                 .then_some(Sign::Opened),
         };
-        let (via, intent) = match old {
-            Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
-            None => (Provenance::unknown(), None),
-        };
-        let slot = Slot {
-            end: row.end,
-            via,
-            intent,
+        let slot = match old {
+            // What was written since it came here stays so.
+            Some(old) => Slot {
+                end: End {
+                    head: old.end.head,
+                    ..row.end
+                },
+                ..old.clone()
+            },
+            None => Slot {
+                end: row.end,
+                via: Provenance::unknown(),
+                intent: None,
+            },
         };
         self.insert(row.table, slot);
         if sign.is_some() && row.end.mode.write {
