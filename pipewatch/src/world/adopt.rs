@@ -29,7 +29,6 @@ impl World {
             self.add_thread(row.actor, row.table);
         }
         let owners = self.owners();
-        self.sharing |= owners.values().any(Option::is_none);
         if let Some(lost) = lost {
             self.missed_releases(&known, &former, snapshot, lost);
         }

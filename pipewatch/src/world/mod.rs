@@ -44,7 +44,8 @@ pub struct World {
     changed: BTreeSet<PipeId>,
     /// Something was missed, so a process may hold ends by a fork that was not seen.
     gaps: bool,
-    /// Processes were seen to share a table, so one may hold what another has made.
+    /// A process was seen to be made that shares a table, so one may hold what another has
+    /// made. A snapshot does not tell: an address may have been used again amid it.
     sharing: bool,
 }
 
