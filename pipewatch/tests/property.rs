@@ -204,7 +204,7 @@ fn adopt(world: &mut World, kernel: &Kernel) {
     };
     world.adopt(
         &snapshot.only(|process| kernel.is_watched(process.pid)),
-        false,
+        None,
     );
 }
 
@@ -394,6 +394,40 @@ proptest! {
         judged(pass_time(&mut session, until), &told)?;
         prop_assert_eq!(session.open_waits(), 0, "not resolved after\n{}", told);
         prop_assert!(session.engine.is_idle(), "not idle after\n{}", told);
+    }
+
+    #[test]
+    fn a_loss_accuses_nobody(mut steps in history(deed_or_loss())) {
+        // Processes that share a table, of which next to no program has any, have no
+        // history once one is gone unseen.
+        steps.retain(|step| !step.deed.ends_with("sharing"));
+        let [mut seen, mut lossy] = [Session::new(RULES), Session::new(RULES)];
+        let mut told = String::new();
+        for session in [&mut seen, &mut lossy] {
+            begin(&mut session.kernel);
+            judged(session.attach(), "")?;
+        }
+        for step in &steps {
+            if let Some(events) = step.deed.strip_prefix("lose ") {
+                lossy.lose(events.parse().expect("a number"));
+                told += &format!("{}ms {}\n", lossy.kernel.now.since(BEGIN) / MS, step.deed);
+                continue;
+            }
+            let deed = perform(&mut seen.kernel, step);
+            perform(&mut lossy.kernel, step);
+            told.extend(deed.map(|deed| deed + "\n"));
+            for session in [&mut seen, &mut lossy] {
+                judged(session.happened().map(drop), &told)?;
+                let until = session.kernel.now.after(step.then * MS);
+                judged(pass_time(session, until), &told)?;
+            }
+        }
+        for session in [&mut seen, &mut lossy] {
+            let until = session.kernel.now.after(6_000 * MS);
+            judged(pass_time(session, until), &told)?;
+        }
+        let accused: Vec<_> = lossy.accused.difference(&seen.accused).collect();
+        prop_assert!(accused.is_empty(), "{:?} after\n{}", accused, told);
     }
 
     #[test]

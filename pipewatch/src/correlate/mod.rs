@@ -16,7 +16,7 @@ use self::{
     words::{Conclusion, Words},
 };
 use crate::{
-    event::{Actor, Kind, Sleep},
+    event::{Actor, EndRow, Kind, Sleep},
     finding::{
         Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step, Verdict,
         Via, ViaKind,
@@ -86,12 +86,12 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         .collect();
     let seen_made = world.pipe(id).is_some_and(|pipe| pipe.created().is_some());
     let mut verdict = verdict(&found, complete, seen_made);
-    let heirs_answered = world
-        .pipe_mut(id)
-        .is_some_and(|pipe| pipe.heirs_answered(row.end.head));
     let answered = match verdict {
-        Verdict::Leaked => heirs_answered || wrote_to_maker(&found, wait, world),
-        Verdict::Orphaned => heirs_answered,
+        Verdict::Leaked => {
+            heirs_answered(world, wait, row, None) || wrote_to_maker(&found, wait, world)
+        }
+        Verdict::Orphaned => heirs_answered(world, wait, row, evidence.lost),
+        // What somebody writes who is meant to is no answer of the heirs.
         Verdict::SelfHeld | Verdict::InFlight | Verdict::Waiting => false,
     };
     if answered {
@@ -253,6 +253,15 @@ fn cause(verdict: Verdict, found: &[(Holding<'_>, Role)], race: bool) -> Cause {
         Verdict::SelfHeld if by(ViaKind::Dup) => Cause::Dup,
         Verdict::Orphaned | Verdict::SelfHeld => Cause::Unknown,
     }
+}
+
+/// Whether one of the heirs has written, who alone are left. What came before a look
+/// after events were `lost` may be of a writer of whom nothing was seen.
+fn heirs_answered(world: &mut World, wait: &Wait, row: &EndRow, lost: Option<Ktime>) -> bool {
+    world.pipe_mut(row.end.pipe).is_some_and(|pipe| {
+        pipe.doubt_answers(lost, wait.sleep.since);
+        pipe.heirs_answered(row.end.head)
+    })
 }
 
 /// The reader made the pipe, so that what was written since it forked an heir

@@ -149,7 +149,7 @@ pub(super) fn role(
 
 fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evidence<'_>) -> Role {
     let Some(slot) = &holding.slot else {
-        return inferred(holding, wait, evidence);
+        return inferred(holding, wait, pipe, evidence);
     };
     let made_by = pipe
         .and_then(Pipe::created)
@@ -166,6 +166,16 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         // It shares the fd table of the process that made the pipe.
         return Role::Maker;
     }
+    // Where that was not seen, it may have been who arranged the end, if the reader is that
+    // process or below it.
+    let arranged_by = slot.intent.as_deref().map(|intent| intent.by);
+    let above = |by: &ProcKey| {
+        let reader = wait.actor.process;
+        *by == reader || evidence.is_ancestor(by.pid, reader.pid)
+    };
+    let is_fifo = wait.sleep.end.kind == Kind::Fifo;
+    let guessed = arranged_by.filter(|by| made_by.is_none() && !is_fifo && above(by));
+    let made_by = made_by.or(guessed);
     match slot.intent.as_deref() {
         Some(intent) if intent.by == holding.process && is_reader => {
             return own(holding, wait, evidence);
@@ -202,8 +212,8 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
             Role::Passed
         };
     }
-    if !whole || made_by.is_none() {
-        return inferred(holding, wait, evidence);
+    if (!whole && guessed.is_none()) || made_by.is_none() {
+        return inferred(holding, wait, pipe, evidence);
     }
     if is_reader {
         return Role::Itself { made: false };
@@ -244,10 +254,22 @@ fn own(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
 }
 
 /// Without history, from what the tables show. In doubt, nothing is said.
-fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role {
+fn inferred(
+    holding: &Holding<'_>,
+    wait: &Wait,
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+) -> Role {
     let reader = wait.actor.process;
     let holder = holding.process;
-    if evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
+    let holders = evidence.holders(wait.sleep.end.pipe);
+    // A pool has its ends from who is gone, not from one of those who are left.
+    let links = holding.via().into_iter().flat_map(|via| via.chain());
+    let mut givers = links.filter_map(|link| link.act.map(|act| act.actor.process));
+    let given = givers.any(|giver| giver != holder && holders.contains_key(&giver));
+    // Who waits for other things too may be a service, which wakes itself.
+    let plain = !wait.sleep.call.is_multiplexed();
+    if plain && !given && evidence.is_orphaned_pool(wait.sleep.end.pipe, reader) {
         return if holder == reader {
             Role::Itself { made: false }
         } else {
@@ -261,7 +283,6 @@ fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role
         // It is as likely as anybody to have made the pipe.
         return Role::Unknown;
     }
-    let holders = evidence.holders(wait.sleep.end.pipe);
     let heir_of_holder =
         |other: &ProcKey| *other != holder && evidence.is_ancestor(other.pid, holder.pid);
     if holders.keys().any(heir_of_holder) && !holders.contains_key(&reader) {
@@ -292,7 +313,10 @@ fn inferred(holding: &Holding<'_>, wait: &Wait, evidence: &Evidence<'_>) -> Role
     let untouched = unused
         && read_end
             .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
-    if untouched && write_end.end.fd.0 > 2 && evidence.is_ancestor(reader.pid, holder.pid) {
+    // What is at another number than the pipe was made with was put there.
+    let made_at = pipe.and_then(Pipe::created).map(|created| created.fds[1]);
+    let in_place = write_end.end.fd.0 > 2 && made_at.is_none_or(|fd| fd == write_end.end.fd);
+    if untouched && in_place && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
     // The standard output of a process whose parents are all gone, while the

@@ -148,7 +148,7 @@ impl Engine {
     /// that moment are missing.
     pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
         self.lost = lost.or(self.lost);
-        self.world.adopt(snapshot, lost.is_some());
+        self.world.adopt(snapshot, lost);
         if self.waits.is_empty() {
             // Nobody is waiting whom it concerns what has changed.
             self.world.take_changed();

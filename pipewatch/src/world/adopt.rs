@@ -1,12 +1,12 @@
 //! Taking over what the kernel's tables show: at the beginning, and after events
 //! were lost. What a table does not show any more tells of acts that were missed.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Intent, Provenance, Sign, Slot, Table, World};
 use crate::{
-    event::{End, EndRow, Snapshot},
-    ids::{PipeId, ProcKey, TableId},
+    event::{End, EndRow, Kind, Snapshot},
+    ids::{Ktime, PipeId, ProcKey, TableId},
 };
 
 /// The one process that uses each table; `None` where several do.
@@ -15,9 +15,9 @@ type Owners = BTreeMap<TableId, Option<ProcKey>>;
 impl World {
     /// Takes over what the kernel's tables show, which is to be of watched
     /// processes only. What is known of a descriptor that is still the same is
-    /// kept.
-    pub fn adopt(&mut self, snapshot: &Snapshot, lost: bool) {
-        self.gaps |= lost;
+    /// kept; `lost` tells that events from before that moment are missing.
+    pub fn adopt(&mut self, snapshot: &Snapshot, lost: Option<Ktime>) {
+        self.gaps |= lost.is_some();
         let former = self.owners();
         let mut known = std::mem::take(&mut self.tables);
         self.threads.clear();
@@ -29,6 +29,9 @@ impl World {
             self.add_thread(row.actor, row.table);
         }
         let owners = self.owners();
+        if let Some(lost) = lost {
+            self.missed_releases(&known, &former, snapshot, lost);
+        }
         // One at an address where another process had one is not the same.
         known.retain(|id, _| owners.get(id) == former.get(id));
         for rows in snapshot.ends.chunk_by(|row, next| row.table == next.table) {
@@ -51,27 +54,61 @@ impl World {
         pack(&mut self.pipes);
     }
 
+    /// Who held a write end and does not any more has let go of it unseen.
+    fn missed_releases(
+        &mut self,
+        known: &BTreeMap<TableId, Table>,
+        owners: &Owners,
+        snapshot: &Snapshot,
+        lost: Ktime,
+    ) {
+        let writes = snapshot.ends.iter().filter(|row| row.end.mode.write);
+        let held: BTreeSet<(ProcKey, PipeId)> = writes
+            .map(|row| (row.actor.process, row.end.pipe))
+            .collect();
+        for (id, table) in known {
+            let Some(process) = owners.get(id).copied().flatten() else {
+                continue;
+            };
+            for slot in table.slots.iter() {
+                if !held.contains(&(process, slot.end.pipe)) {
+                    self.note_release(slot, None, process, lost);
+                }
+            }
+        }
+    }
+
     fn adopt_end(&mut self, row: &EndRow, known: &BTreeMap<TableId, Table>, owners: &Owners) {
-        let old = known
-            .get(&row.table)
-            .and_then(|table| table.slot(row.end.fd, row.end.pipe))
-            .filter(|slot| slot.end.is_same(&row.end));
-        let kept = old.is_some_and(|old| {
-            let cleared = old.end.cloexec && !row.end.cloexec;
-            cleared && row.end.mode.write
-        });
-        let (via, intent) = match old {
-            Some(slot) => (Rc::clone(&slot.via), slot.intent.clone()),
-            None => (Provenance::unknown(), None),
+        let of_pipe = || {
+            let table = known.get(&row.table).into_iter();
+            let slots = table.flat_map(|table| table.of_pipe(row.end.pipe));
+            slots.filter(|slot| slot.end.is_same(&row.end))
         };
-        let slot = Slot {
-            end: row.end,
-            via,
-            intent,
+        let old = of_pipe().find(|slot| slot.end.fd == row.end.fd);
+        let sign = match old {
+            Some(old) => (old.end.cloexec && !row.end.cloexec).then_some(Sign::KeptForExec),
+            None if of_pipe().next().is_some() => Some(Sign::Duplicated),
+            None => (row.end.kind == Kind::Fifo && known.contains_key(&row.table))
+                .then_some(Sign::Opened),
+        };
+        let slot = match old {
+            // What was written since it came here stays so.
+            Some(old) => Slot {
+                end: End {
+                    head: old.end.head,
+                    ..row.end
+                },
+                ..old.clone()
+            },
+            None => Slot {
+                end: row.end,
+                via: Provenance::unknown(),
+                intent: None,
+            },
         };
         self.insert(row.table, slot);
-        if kept {
-            self.missed(row.table, owners, row.end.pipe, Some(Sign::KeptForExec));
+        if sign.is_some() && row.end.mode.write {
+            self.missed(row.table, owners, row.end.pipe, sign);
         }
     }
 

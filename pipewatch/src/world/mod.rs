@@ -44,6 +44,9 @@ pub struct World {
     changed: BTreeSet<PipeId>,
     /// Something was missed, so a process may hold ends by a fork that was not seen.
     gaps: bool,
+    /// A process was seen to be made that shares a table, so one may hold what another has
+    /// made. A snapshot does not tell: an address may have been used again amid it.
+    sharing: bool,
 }
 
 impl World {
@@ -57,6 +60,7 @@ impl World {
             pipes: BTreeMap::new(),
             changed: BTreeSet::new(),
             gaps: false,
+            sharing: false,
         }
     }
 
@@ -157,6 +161,7 @@ impl World {
                 stack,
             } => {
                 self.add_thread(actor, table);
+                self.sharing |= child_table == table && child != actor.process;
                 if child_table != table {
                     self.disuse_table(child_table, act(stack));
                     let (before, known) = self.copy_of(table);
@@ -340,7 +345,7 @@ impl World {
             return;
         };
         for slot in table.slots {
-            self.note_release(&slot, None, act);
+            self.note_release(&slot, None, act.actor.process, act.time);
             self.forget(slot.end.pipe);
         }
     }
@@ -359,6 +364,10 @@ impl World {
         let slot = known.and_then(|known| known.slot(end.fd, end.pipe));
         // The same description at the same number: history speaks of this.
         let slot = slot.filter(|slot| slot.end.is_same(&end)).cloned();
+        let unknown = |slot: &Slot| slot.via.kind == ViaKind::Unknown && slot.intent.is_none();
+        if slot.as_ref().is_none_or(unknown) && self.is_passed_to_elder(end, process) {
+            return Some(Slot::passed(end));
+        }
         slot.or_else(|| {
             // Whoever inherits from watched processes is watched, unless that was
             // missed.
@@ -391,7 +400,8 @@ impl World {
                 via: via.clone(),
                 intent: None,
             };
-            self.pipes.entry(end.pipe).or_default().create(created);
+            let pipe = self.pipes.entry(end.pipe).or_default();
+            pipe.create(created, write_file);
             self.insert(table, slot);
         }
     }
@@ -463,7 +473,7 @@ impl World {
         if mode.read && !mode.write {
             self.sign(table, pipe, Sign::ClosedOther, act.actor.process);
         }
-        self.note_release(slot, head, act);
+        self.note_release(slot, head, act.actor.process, act.time);
     }
 
     fn close_range(&mut self, id: TableId, first: Fd, last: Fd, mark_only: bool, act: Act) {
@@ -502,7 +512,7 @@ impl World {
 
     /// A write end is gone from a table. If it was held by somebody meant to
     /// write, whoever is left may be an heir that never will.
-    fn note_release(&mut self, slot: &Slot, head: Option<u32>, act: Act) {
+    fn note_release(&mut self, slot: &Slot, head: Option<u32>, by: ProcKey, time: Ktime) {
         if !slot.end.mode.write {
             return;
         }
@@ -511,12 +521,12 @@ impl World {
         };
         let made = pipe
             .created()
-            .is_some_and(|created| created.act.actor.process == act.actor.process);
+            .is_some_and(|created| created.act.actor.process == by);
         if !made {
-            pipe.leave(act.time);
+            pipe.leave(time);
         }
         if made || slot.intent.is_some() || slot.via.kind == ViaKind::Unknown {
-            pipe.release(act.time, head);
+            pipe.release(time, head);
         }
     }
 
@@ -627,7 +637,7 @@ mod tests {
     /// A process that is not watched holds an end that a watched one made.
     fn of_a_stranger(lost: bool) -> Option<ViaKind> {
         let mut world = World::new(Pid(1));
-        world.adopt(&Snapshot::default(), lost);
+        world.adopt(&Snapshot::default(), lost.then_some(Ktime(0)));
         act(&mut world, 500, creation(None));
         let slot = world.slot(process(501), TableId(501), end(4, true));
         slot.map(|slot| slot.via.kind)

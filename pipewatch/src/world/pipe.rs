@@ -27,6 +27,8 @@ pub struct Pipe {
 #[derive(Clone, Debug, Default)]
 struct History {
     created: Option<Created>,
+    /// The open file description for writing that it was made with.
+    first: Option<FileId>,
     /// The latest open file descriptions for writing, other than the first.
     files: VecDeque<FileId>,
     closes: VecDeque<Step>,
@@ -38,6 +40,8 @@ struct History {
     answered: bool,
     /// Somebody wrote after that moment, as far as is known.
     written: Option<Ktime>,
+    /// What was written before somebody looked may have been by one whose end was missed.
+    doubted: bool,
 }
 
 impl Pipe {
@@ -66,8 +70,17 @@ impl Pipe {
         self.history.as_ref()?.left
     }
 
-    pub(super) fn create(&mut self, created: Created) {
-        self.history().created = Some(created);
+    /// It was made, with that open file description for writing.
+    pub(super) fn create(&mut self, created: Created, first: Option<FileId>) {
+        let history = self.history();
+        history.created = Some(created);
+        history.first = first;
+    }
+
+    /// Whether a description is known to be the one it was made with.
+    pub(super) fn was_made_with(&self, file: FileId) -> bool {
+        let history = self.history.as_ref();
+        history.is_some_and(|history| history.first == Some(file))
     }
 
     pub(super) fn close(&mut self, step: Step) {
@@ -143,6 +156,17 @@ impl Pipe {
             history.answered |= before != head;
         }
         history.answered
+    }
+
+    /// Events were lost, so that up to that moment somebody else than the heirs may have
+    /// written: they have answered if they write from now on. Said once of a pipe.
+    pub fn doubt_answers(&mut self, lost: Option<Ktime>, time: Ktime) {
+        let history = self.history();
+        if lost.is_some() && history.released <= lost && !history.doubted {
+            history.doubted = true;
+            history.released = history.released.max(Some(time));
+            history.head_at_release = None;
+        }
     }
 
     /// Somebody has written after that moment, as the reader shows.

@@ -29,13 +29,18 @@ impl Provenance {
     /// that is watched as a whole: they share one.
     pub fn unknown() -> Rc<Self> {
         thread_local! {
-            static UNKNOWN: Rc<Provenance> = Rc::new(Provenance {
-                kind: ViaKind::Unknown,
-                act: None,
-                from: None,
-            });
+            static UNKNOWN: Rc<Provenance> = Provenance::unseen(ViaKind::Unknown);
         }
         UNKNOWN.with(Rc::clone)
+    }
+
+    /// By an act that no probe sees.
+    pub fn unseen(kind: ViaKind) -> Rc<Self> {
+        Rc::new(Self {
+            kind,
+            act: None,
+            from: None,
+        })
     }
 
     /// By an act that was seen.
@@ -200,6 +205,16 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// An end that another process has passed on.
+    pub(super) fn passed(end: End) -> Self {
+        let via = Provenance::unseen(ViaKind::Passed);
+        Self {
+            end,
+            via,
+            intent: None,
+        }
+    }
+
     /// What a new program has of it. A number that something was duplicated to was chosen
     /// for the program; a duplicate elsewhere was for the process, as a shell keeps one of
     /// what it redirects.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     event::{Actor, End, Kind},
     finding::{Act, ViaKind},
-    ids::{ProcKey, TableId},
+    ids::{Ktime, ProcKey, TableId},
 };
 
 impl World {
@@ -114,18 +114,27 @@ impl World {
             Kind::Fifo => true,
             Kind::Pipe | Kind::Socketpair { .. } => !seen?.has_file(end.file),
         };
-        let (kind, intent) = if opened {
-            let sign = Sign::Opened;
-            (ViaKind::Opened, Some(Rc::new(Intent { sign, by })))
-        } else {
-            (ViaKind::Passed, None)
-        };
-        let via = Rc::new(Provenance {
-            kind,
-            act: None,
-            from: None,
-        });
+        if !opened {
+            return Some(Slot::passed(end));
+        }
+        let sign = Sign::Opened;
+        let via = Provenance::unseen(ViaKind::Opened);
+        let intent = Some(Rc::new(Intent { sign, by }));
         Some(Slot { end, via, intent })
+    }
+
+    /// Whether another process has passed the end on, as its age tells, whatever was
+    /// missed: of a pipe that was made after the process no fork has brought it. One that
+    /// was opened by a path is another description. Not so of what may have been put at
+    /// its number for a purpose.
+    pub(super) fn is_passed_to_elder(&self, end: End, process: ProcKey) -> bool {
+        let Some(pipe) = self.pipe(end.pipe).filter(|_| end.kind == Kind::Pipe) else {
+            return false;
+        };
+        let made = pipe.created().map(|created| created.act);
+        let elder = made
+            .is_some_and(|made| process != made.actor.process && Ktime(process.start) < made.time);
+        elder && !self.sharing && pipe.was_made_with(end.file) && end.fd.0 > 2
     }
 
     pub(super) fn end_walk(&mut self, id: TableId) {
@@ -143,7 +152,10 @@ impl World {
                 match walk.kind {
                     // The call that made the table private closed a range in it.
                     None => self.note_close(id, &slot, None, walk.act),
-                    Some(ViaKind::Exec) => self.note_release(&slot, None, walk.act),
+                    Some(ViaKind::Exec) => {
+                        let Act { time, actor, .. } = walk.act;
+                        self.note_release(&slot, None, actor.process, time);
+                    }
                     Some(_) => {}
                 }
             }
@@ -161,7 +173,7 @@ impl World {
             .into_iter()
             .flat_map(|walk| walk.before)
         {
-            self.note_release(&slot, None, act);
+            self.note_release(&slot, None, act.actor.process, act.time);
             self.forget(slot.end.pipe);
         }
     }

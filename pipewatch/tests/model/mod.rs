@@ -655,17 +655,35 @@ impl Kernel {
         Ok(())
     }
 
-    /// A thread opens a FIFO, which is there when first opened. Not reported.
+    /// A thread opens a FIFO, which is there when first opened, or a pipe by
+    /// `/proc/THREAD/fd/NUMBER`. Not reported.
     pub fn open(&mut self, by: Tid, path: &str, mode: Mode, fd: Fd) -> Done {
         self.act(by)?;
         self.free_fd(by, fd)?;
-        let known = self.fifos.get(path).copied();
-        let pipe = known.unwrap_or_else(|| self.new_inode());
-        self.fifos.insert(path.to_owned(), pipe);
-        self.add_pipe(pipe, Kind::Fifo);
+        let pipe = match path.strip_prefix("/proc/") {
+            Some(path) => self.opened(path)?,
+            None => {
+                let known = self.fifos.get(path).copied();
+                let pipe = known.unwrap_or_else(|| self.new_inode());
+                self.fifos.insert(path.to_owned(), pipe);
+                self.add_pipe(pipe, Kind::Fifo);
+                pipe
+            }
+        };
         let file = self.new_file(pipe, mode);
         self.install(by, fd, file, false, vec![(ViaKind::Unknown, self.now)]);
         Ok(())
+    }
+
+    /// The pipe at `THREAD/fd/NUMBER`.
+    fn opened(&self, path: &str) -> Result<PipeId, String> {
+        let known = || {
+            let (tid, fd) = path.split_once("/fd/")?;
+            let thread = self.threads.get(&Tid(tid.parse().ok()?))?;
+            let end = self.end(thread.table, Fd(fd.parse().ok()?))?;
+            (!is_socket(end.kind)).then_some(end.pipe)
+        };
+        known().ok_or_else(|| format!("no pipe at /proc/{path}"))
     }
 
     /// A thread closes a descriptor.

@@ -8,7 +8,7 @@ use pipewatch::{
     engine::Engine,
     event::{Call, Event, Snapshot},
     finding::{Finding, Verdict, WaitId},
-    ids::{Fd, Ktime, Pid, ProcKey},
+    ids::{Fd, Ktime, Pid, PipeId, ProcKey, Tid},
     input::Input,
     rules::Rules,
 };
@@ -45,6 +45,8 @@ pub struct Session {
     /// What was reported and is not over: the last verdict, and whether it was
     /// a hang at any time.
     open: BTreeMap<WaitId, (Verdict, bool)>,
+    /// Whose waits were ever reported as hangs: the reader and its channel.
+    pub accused: BTreeSet<(Tid, PipeId)>,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             lose: 0,
             lost: false,
             open: BTreeMap::new(),
+            accused: BTreeSet::new(),
         }
     }
 
@@ -275,6 +278,10 @@ impl Session {
         let healthy = hang.verdict == Verdict::Waiting;
         let before = self.open.remove(&hang.id);
         let alarmed = !healthy || before.is_some_and(|(_, alarmed)| alarmed);
+        if !healthy {
+            let reader = hang.reader.actor.tid;
+            self.accused.insert((reader, hang.channel.id));
+        }
         self.open.insert(hang.id, (hang.verdict, alarmed));
         match (is_new, before) {
             (true, Some((Verdict::Waiting, _))) if !healthy => {}

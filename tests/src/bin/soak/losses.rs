@@ -35,6 +35,8 @@ pub fn run() -> Vec<String> {
         }
         let hangs = watcher.records("hang");
         rest.retain(|shape| verdict(shape).is_some() && about(shape, &hangs).is_empty());
+        let names: Vec<&str> = rest.iter().map(|shape| shape.name).collect();
+        eprintln!("soak: not told in try {}: {}", number + 1, names.join(" "));
         if number == 0 {
             let hangs = all.iter().filter(|shape| verdict(shape).is_some());
             at_first = hangs.count() - rest.len();
