@@ -107,6 +107,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         (excused, !role.is_known(), is_reader(role), holding.process)
     });
 
+    let own = world.slot(wait.actor.process, wait.table, wait.sleep.end);
     let pipe = world.pipe(id);
     let created = pipe.and_then(Pipe::created);
     let reader = Reader {
@@ -189,6 +190,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         },
         timeline: timeline::timeline(
             &reader,
+            own.as_ref().map(|slot| slot.via.as_ref()),
             wait.sleep.end.kind,
             pipe,
             found.iter().map(|(holding, _)| holding),

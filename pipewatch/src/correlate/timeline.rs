@@ -4,14 +4,15 @@ use super::role::Holding;
 use crate::{
     event::Kind,
     finding::{Reader, Step, ViaKind, What},
-    ids::Fd,
-    world::Pipe,
+    ids::{Fd, Pid},
+    world::{Pipe, Provenance},
 };
 
-/// The pipe's creation, the acts that brought the end to its holders, closes
-/// by the maker and the reader, the read.
+/// The pipe's creation, the acts that brought the end to its holders, the forks by which the
+/// reader came by its own (`via`), closes by the maker and the reader, the read.
 pub(super) fn timeline<'a>(
     reader: &Reader,
+    via: Option<&Provenance>,
     kind: Kind,
     pipe: Option<&Pipe>,
     holdings: impl Iterator<Item = &'a Holding<'a>>,
@@ -29,8 +30,14 @@ pub(super) fn timeline<'a>(
         });
     }
     for holding in holdings {
-        inheritance(holding, &mut steps);
+        let fds = holding.rows.iter().map(|row| row.end.fd).collect();
+        let via = holding.via().map(AsRef::as_ref);
+        inheritance(holding.process.pid, fds, via, &mut steps);
     }
+    let mut own = Vec::new();
+    inheritance(reader.actor.process.pid, vec![reader.fd], via, &mut own);
+    let is_fork = |step: &Step| matches!(step.what, What::Fork { .. });
+    steps.extend(own.into_iter().filter(is_fork));
     let parties = [
         Some(reader.actor.process),
         created.map(|created| created.act.actor.process),
@@ -55,13 +62,12 @@ pub(super) fn timeline<'a>(
     steps
 }
 
-/// How one holder came by its end.
-fn inheritance(holding: &Holding<'_>, steps: &mut Vec<Step>) {
-    let mut child = holding.process.pid;
+/// How a process came by its ends, which it has at these numbers.
+fn inheritance(process: Pid, fds: Vec<Fd>, via: Option<&Provenance>, steps: &mut Vec<Step>) {
     // What is held now was handed on by the last act, and need not have been
     // the same before that.
-    let mut fds: Vec<Fd> = holding.rows.iter().map(|row| row.end.fd).collect();
-    for link in holding.via().into_iter().flat_map(|via| via.chain()) {
+    let (mut child, mut fds) = (process, fds);
+    for link in via.into_iter().flat_map(Provenance::chain) {
         let Some(act) = link.act else { continue };
         let what = match link.kind {
             ViaKind::Fork => What::Fork { child },

@@ -331,8 +331,11 @@ impl Lanes {
                     continue;
                 }
                 let writes = line.mode.write;
-                let held =
-                    process.holder.is_some() || process.nobody || !writes && process.pid == reader;
+                // What a fork gave to the reader besides may be gone.
+                let read = !writes
+                    && process.pid == reader
+                    && (line.fd == Some(hang.reader.fd) || line.origin.is_none());
+                let held = process.holder.is_some() || process.nobody || read;
                 line.last = if held { last } else { line.last };
                 if process.ends || frees.is_some() && writes {
                     (line.last, line.end) = (last, End::Closed);

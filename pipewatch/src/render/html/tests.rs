@@ -534,6 +534,36 @@ fn a_duplicate_has_the_number_that_it_is_handed_on_with() {
 }
 
 #[test]
+fn a_reader_that_was_forked_has_what_it_reads_and_perhaps_the_rest() {
+    let (shell, reader) = (actor(7, 7, "sh"), actor(30, 30, "cat"));
+    let forked = at(-8, shell);
+    let hang = Hang {
+        reader: Reader {
+            actor: reader,
+            fd: Fd(0),
+            ..race(1, "sh").reader
+        },
+        holders: vec![holder(20, "sleep", &[(4, true)], forked)],
+        timeline: vec![
+            step(at(-9, shell), What::Pipe, &[3, 4]),
+            step(forked, What::Fork { child: Pid(20) }, &[4]),
+            step(at(-7, shell), What::Fork { child: Pid(30) }, &[]),
+            step(at(-6, shell), What::Close, &[4]),
+            step(at(0, reader), What::Read(Call::Read), &[0]),
+        ],
+        ..race(1, "sh")
+    };
+    expect(
+        &Lanes::new(&hang, None, WAIT),
+        &[
+            (7, &["3r 0-2?", "4w 0-3x"]),
+            (20, &["4w 1-5"]),
+            (30, &["3r 2-2?", "4w 2-2?", "0r ?4-5"]),
+        ],
+    );
+}
+
+#[test]
 fn what_was_there_before_is_open_to_the_left() {
     let mut hang = race(1, "updater");
     hang.channel.created = None;
