@@ -3,8 +3,8 @@
 use pipewatch_ebpf::{
     abi::{END_FIFO, END_SOCKET, End, MODE_READ, MODE_WRITE},
     offsets::{
-        ABSENT, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO, INODE_MODE, INODE_PIPE, INODE_SB,
-        PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV, SB_MAGIC, SOCK_FAMILY,
+        ABSENT, FDT_FD, FILE_INODE, FILE_MODE, FILE_PRIVATE, INODE_INO, INODE_MODE, INODE_PIPE,
+        INODE_SB, PIPE_HEAD, PIPE_READERS, PIPE_TAIL, PIPE_WRITERS, SB_DEV, SB_MAGIC, SOCK_FAMILY,
         SOCK_QUEUE, SOCK_SHUTDOWN, SOCK_SOCKET, SOCKET_INODE, SOCKET_SK, SOCKET_TYPE, UNIX_ADDRESS,
         UNIX_PEER, types,
     },
@@ -12,7 +12,7 @@ use pipewatch_ebpf::{
 
 use crate::{
     kernel::{Ptr, cast, member, member_at, offset, probe_at},
-    table::{cloexec, fdt_of, file_at},
+    table::{cloexec, fdt_of, file_at, file_in},
 };
 
 /// Mask of the file type in `i_mode`.
@@ -45,10 +45,12 @@ pub fn kind_of(file: Ptr) -> u16 {
     member::<u16>(member_at(file, FILE_INODE), INODE_MODE) & S_IFMT
 }
 
-/// Whether descriptor `fd` of the table `files` may refer to an end, by its kind.
+/// Whether descriptor `fd` of the table `files` may refer to an end, by its kind: as little
+/// as can be done. Behind the table's end it may find one too, as [`end_at`] does not.
 #[inline(always)]
 pub fn may_be_end(files: u64, fd: u32) -> bool {
-    file_at(files, fd).is_some_and(|file| matches!(kind_of(file), S_IFIFO | S_IFSOCK))
+    let file = file_in(member(fdt_of(files), FDT_FD), fd);
+    matches!(kind_of(file), S_IFIFO | S_IFSOCK)
 }
 
 /// The end behind `file`, which descriptor `fd` refers to, if it is a pipe, a FIFO or

@@ -114,6 +114,13 @@ pub fn current_call() -> Syscall {
     unsafe { syscall_of(current()) }
 }
 
+/// The first argument of that call alone.
+#[inline(always)]
+pub fn first_argument() -> u64 {
+    // SAFETY: `current` is typed, and so are the registers.
+    unsafe { load(registers_of(current()), REGS_ARG0) }
+}
+
 /// Fills in the members of a record that tell whom it is about: any task.
 ///
 /// # Safety

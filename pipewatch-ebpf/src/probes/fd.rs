@@ -15,7 +15,10 @@ use crate::{
     kernel::casts,
     python::place,
     table::file_at,
-    task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
+    task::{
+        Syscall, by_current, current, current_call, current_table, current_watched, first_argument,
+        table_of,
+    },
 };
 
 const F_DUPFD: u64 = 0;
@@ -73,14 +76,13 @@ pub fn made_socketpair<C: EbpfContext>(ctx: &C, returned: i64) {
 /// valid descriptor is released whatever close returns.
 #[inline(always)]
 pub fn closes<C: EbpfContext>(_: &C) {
-    let fd = current_call().args[0] as u32;
-    // Most descriptors are of no end, and where that is cheap to see, it is cheaper than to
-    // see whether the process is watched.
-    if casts() && !may_be_end(current_table(), fd) {
+    // Most descriptors are of no end. Where that is cheap to see, watched processes need
+    // not be looked for.
+    if casts() && !may_be_end(current_table(), first_argument() as u32) {
         return;
     }
     if current_watched() {
-        closing(fd);
+        closing(first_argument() as u32);
     }
 }
 
