@@ -10,8 +10,31 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
 
+use pipewatch_ebpf::offsets::REGS_ARG0;
+
 use super::fd;
-use crate::maps::setting;
+use crate::{kernel::load, maps::setting, task::first_argument};
+
+/// What a probe at the beginning of a call is given.
+pub trait Called: EbpfContext {
+    /// The first argument of the call.
+    #[inline(always)]
+    fn first_argument(&self) -> u64 {
+        first_argument()
+    }
+}
+
+impl Called for TracePointContext {}
+
+impl Called for ProbeContext {}
+
+impl Called for FEntryContext {
+    #[inline(always)]
+    fn first_argument(&self) -> u64 {
+        // SAFETY: the one argument is `struct pt_regs *`, typed.
+        unsafe { load(self.arg(0), REGS_ARG0) }
+    }
+}
 
 /// What a call returned, as a probe at its return is told.
 trait Returned: EbpfContext {

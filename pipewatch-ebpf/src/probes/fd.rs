@@ -8,17 +8,14 @@ use pipewatch_ebpf::abi::{
     END_SOCKET, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD, KIND_UNSHARE,
 };
 
-use super::walk::walk;
+use super::{calls::Called, walk::walk};
 use crate::{
     emit::{record, send, stack},
     file::{end_at, may_be_end},
     kernel::casts,
     python::place,
     table::file_at,
-    task::{
-        Syscall, by_current, current, current_call, current_table, current_watched, first_argument,
-        table_of,
-    },
+    task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
 };
 
 const F_DUPFD: u64 = 0;
@@ -75,14 +72,14 @@ pub fn made_socketpair<C: EbpfContext>(ctx: &C, returned: i64) {
 /// Entry of close: the last moment at which the descriptor tells its pipe. A
 /// valid descriptor is released whatever close returns.
 #[inline(always)]
-pub fn closes<C: EbpfContext>(_: &C) {
+pub fn closes<C: Called>(ctx: &C) {
     // Most descriptors are of no end. Where that is cheap to see, watched processes need
     // not be looked for.
-    if casts() && !may_be_end(current_table(), first_argument() as u32) {
+    if casts() && !may_be_end(current_table(), ctx.first_argument() as u32) {
         return;
     }
     if current_watched() {
-        closing(first_argument() as u32);
+        closing(ctx.first_argument() as u32);
     }
 }
 
