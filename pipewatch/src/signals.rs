@@ -1,6 +1,6 @@
 //! Signals sent to pipewatch, and who sent them.
 
-use std::thread;
+use std::{mem::MaybeUninit, ptr::null, thread};
 
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -40,19 +40,34 @@ impl From<Origin> for Signal {
 /// Signals that are caught, and kept until somebody asks.
 pub struct Caught(SignalsInfo<WithOrigin>);
 
-/// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process's life.
+/// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process's life; SIGHUP not if
+/// it is ignored: then whoever started pipewatch (`nohup`) wants it to go on, and a command
+/// that it starts is to ignore it, too.
 ///
 /// # Errors
 ///
 /// The kernel refuses to install a handler.
 pub fn catch() -> Result<Caught, Problem> {
-    let signals = SignalsInfo::new([SIGINT, SIGTERM, SIGHUP]);
+    let hangup = Some(SIGHUP).filter(|&signal| !is_ignored(signal));
+    let signals = SignalsInfo::new([SIGINT, SIGTERM].into_iter().chain(hangup));
     signals.map(Caught).map_err(|error| {
         Problem::new(
             format!("cannot handle signals: {error}"),
             "report this as a bug",
         )
     })
+}
+
+/// Whether a signal is ignored now.
+fn is_ignored(signal: i32) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed; the kernel writes what is so now, and zeros are such a
+    // value, too.
+    let now = unsafe {
+        libc::sigaction(signal, null(), now.as_mut_ptr());
+        now.assume_init()
+    };
+    now.sa_sigaction == libc::SIG_IGN
 }
 
 impl Caught {

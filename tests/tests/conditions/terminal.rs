@@ -89,7 +89,7 @@ fn in_a_script() {
         let tidy = r#"for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ $fd -gt 2 ] && eval "exec $fd>&-"; done"#;
         shell.args([
             "-c",
-            &format!("{tidy}; ulimit -c 0; {feed} | {run}; echo ended $?"),
+            &format!("{tidy}; ulimit -c 0; trap '' HUP; {feed} | {run}; echo ended $?"),
         ]);
         Program::run(shell)
     };
