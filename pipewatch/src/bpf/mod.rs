@@ -439,10 +439,10 @@ impl Kernel {
     ///
     /// The kernel refuses to run the iterator.
     pub fn ends(&mut self, of: Option<&Asked>) -> Result<Vec<EndRow>, Problem> {
-        let mut ends = Vec::new();
         let Some(asked) = of else {
             return self.all_ends("iter_ends");
         };
+        let mut ends = Vec::new();
         // There is room for those that tell what is at the others, too.
         let at_once = abi::MAX_ASKED as usize - 2;
         let asked: Vec<(What, u64)> = asked.addresses().collect();

@@ -88,6 +88,7 @@ fn all_descriptors_of_a_holder_are_told_however_many() {
             python.args(["-c", MANY, &duplicates.to_string()]);
             python
         });
+        // For the wait to be a hang, as above.
         std::thread::sleep(THRESHOLD);
         let pid = target.pid().to_string();
         let look = &["snapshot", "--format", "json", "-p", &pid];

@@ -58,19 +58,24 @@ fn at_the_first_hang() {
 fn when_nobody_reads_the_output() {
     require_root();
     let mut target = Program::ready(scenario(&["fork-no-close"]));
+    assert_eq!(into_head(&mut target, ""), (0, String::new()));
+}
+
+/// Watches a target that hangs then, and reads no more than one line: how pipewatch ends,
+/// and what it complains of.
+fn into_head(target: &mut Program, options: &str) -> (i32, String) {
     let mut pipeline = Command::new("bash");
+    let run =
+        format!(r#""$0" {options} --format json -p "$1" | head -n 1; exit "${{PIPESTATUS[0]}}""#);
     pipeline
-        .args([
-            "-c",
-            r#"set -o pipefail; "$0" --format json -p "$1" | head -n 1"#,
-        ])
+        .args(["-c", &run])
         .arg(pipewatch(&[]).get_program())
         .arg(target.pid().to_string());
     let pipeline = Program::start(pipeline);
     pipeline.wait_for("started", RUN, |record| record["type"] == "started");
     target.go();
     let output = pipeline.finish(RUN);
-    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
+    (output.code, output.stderr)
 }
 
 /// The exit status is read all the same.
@@ -78,19 +83,8 @@ fn when_nobody_reads_the_output() {
 fn at_the_first_hang_though_nobody_reads_the_output() {
     require_root();
     let mut target = Program::ready(scenario(&["fork-no-close", "--hold-ms", "90000"]));
-    let mut pipeline = Command::new("bash");
-    pipeline
-        .args([
-            "-c",
-            r#""$0" --exit-on-hang --format json -p "$1" | head -n 1; exit "${PIPESTATUS[0]}""#,
-        ])
-        .arg(pipewatch(&[]).get_program())
-        .arg(target.pid().to_string());
-    let pipeline = Program::start(pipeline);
-    pipeline.wait_for("started", RUN, |record| record["type"] == "started");
-    target.go();
-    let output = pipeline.finish(RUN);
-    assert_eq!((output.code, output.stderr.as_str()), (1, ""), "{output:?}");
+    let ended = into_head(&mut target, "--exit-on-hang");
+    assert_eq!(ended, (1, String::new()));
 }
 
 /// Without it those two may wait for ever: who made their pipe is gone, and how they came
