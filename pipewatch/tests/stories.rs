@@ -10,6 +10,7 @@
 //! 1ms   watch 912              the probes report on it and its descendants
 //! 2ms   attach [912]           the engine is at work (default: from the start, on everything)
 //! 3ms   lose 2                 the next two events find the buffer full
+//! 3ms   look                   the next look lists who holds what now, the threads when it is due
 //! 3ms   rescan                 some were lost, the tables are read, and only then what came
 //!                              meanwhile
 //!
@@ -228,6 +229,7 @@ fn direct(session: &mut Session, verb: &str, args: &[&str]) -> Done {
             }
             session.attach()?;
         }
+        ("look", []) => session.begin_look(),
         ("rescan", []) => session.rescan()?,
         ("lose", [events]) => session.lose(number(events)? as usize),
         _ => return Err("nobody can do this".to_owned()),

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
 use crate::{
     correlate::{Evidence, Judgement, Wait, judge},
-    event::{Actor, Arm, Doing, End, Event, Fact, Sleep, Snapshot, TaskRow},
+    event::{Actor, Arm, Doing, End, EndRow, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId, Waits},
     ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
     input::Input,
@@ -236,8 +236,9 @@ impl Engine {
                     let holders = &reported.holders;
                     reported.watched && !holders.is_empty() && !holders.contains(&process)
                 });
-                let woken = gone.woken.is_some() || gone.wait.sleep.call.is_multiplexed();
-                let freed = woken && let_go && !self.world.has_writer(gone.wait.sleep.end.pipe);
+                let went_on =
+                    gone.woken.or(gone.went_on).is_some() || gone.wait.sleep.call.is_multiplexed();
+                let freed = went_on && let_go && !self.world.has_writer(gone.wait.sleep.end.pipe);
                 let outcome = if freed {
                     Outcome::Eof
                 } else {
@@ -454,7 +455,7 @@ impl Engine {
                 tracked.wait.sleep.nvcsw = nvcsw;
             }
         }
-        tracked.woken = None;
+        (tracked.woken, tracked.went_on) = (None, None);
         match judge(&tracked.wait, evidence, &mut self.world) {
             Some(mut judgement) => {
                 tracked.leaving = None;
@@ -490,12 +491,16 @@ impl Engine {
             Some(row) if row.writers > 0 => Outcome::Interrupted,
             Some(_) | None => Outcome::Eof,
         };
-        let woken = *tracked.woken.get_or_insert(now);
-        if outcome == Outcome::Interrupted && runs && now.since(woken) < DYING {
+        // Writers were listed before threads were: they may have written or let go since.
+        let same = |row: &&EndRow| row.writers > 0 && row.end.head == end.head;
+        let stale = tracked.went_on.is_none() && rows.first().is_some_and(same);
+        let since = *tracked.went_on.get_or_insert(tracked.woken.unwrap_or(now));
+        let dying = outcome == Outcome::Interrupted && runs && now.since(since) < DYING;
+        if stale || dying {
             tracked.look = Some(now.after(SETTLE));
             return None;
         }
-        self.over(key, woken, outcome, None)
+        self.over(key, since, outcome, None)
     }
 
     /// A wait of a thread that lives is over. A read is remembered until the next

@@ -54,6 +54,8 @@ pub(super) struct Tracked {
     pub(super) healthy: Option<bool>,
     /// A wake-up that does not tell by itself whether the wait is over.
     pub(super) woken: Option<Ktime>,
+    /// When it was first seen to have gone on; earlier, if it was woken for that.
+    pub(super) went_on: Option<Ktime>,
     /// Since when it does not sleep, or there is nothing to wait for any more.
     pub(super) leaving: Option<Ktime>,
     /// When it was last seen to wait for the pipe among others.
@@ -75,6 +77,7 @@ impl Tracked {
             reported: None,
             healthy: None,
             woken: None,
+            went_on: None,
             leaving: None,
             seen: wait.sleep.since,
             armed: None,

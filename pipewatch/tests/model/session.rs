@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewatch::{
     engine::Engine,
-    event::{Call, Event, Snapshot},
+    event::{Call, EndRow, Event, Snapshot},
     finding::{Finding, Verdict, WaitId},
     ids::{Fd, Ktime, Pid, PipeId, ProcKey, Tid},
     input::Input,
@@ -42,6 +42,8 @@ pub struct Session {
     /// How many of the next events are to be lost, and whether any was lately.
     lose: usize,
     lost: bool,
+    /// Who held what when the next look began to list it.
+    listed: Option<Vec<EndRow>>,
     /// What was reported and is not over: the last verdict, and whether it was
     /// a hang at any time.
     open: BTreeMap<WaitId, (Verdict, bool)>,
@@ -64,6 +66,7 @@ impl Session {
             ring: Vec::new(),
             lose: 0,
             lost: false,
+            listed: None,
             open: BTreeMap::new(),
             accused: BTreeSet::new(),
         }
@@ -103,6 +106,11 @@ impl Session {
     /// The next events find the buffer full.
     pub fn lose(&mut self, events: usize) {
         self.lose = events;
+    }
+
+    /// The next look lists now who holds what, and the threads once it is due.
+    pub fn begin_look(&mut self) {
+        self.listed = Some(self.kernel.ends());
     }
 
     /// After a loss, the engine learns what is there while events from before are
@@ -183,7 +191,10 @@ impl Session {
             self.tell(Input::Tasks { tasks, now })?;
         }
         if self.is_due(now) {
-            let snapshot = self.snapshot();
+            let tasks = self.kernel.tasks();
+            let ends = self.listed.take();
+            let ends = ends.unwrap_or_else(|| self.kernel.ends());
+            let snapshot = Snapshot::new(&tasks, ends, tasks.clone());
             findings.extend(self.tell(Input::Look { snapshot, now })?);
             self.arm();
         }
@@ -226,13 +237,9 @@ impl Session {
 
     fn adopt(&mut self, lost: Option<Ktime>) -> Result<(), String> {
         let watched = |process: ProcKey| self.kernel.is_watched(process.pid);
-        let snapshot = self.snapshot().only(watched);
-        self.tell(Input::Adopt { snapshot, lost }).map(drop)
-    }
-
-    fn snapshot(&self) -> Snapshot {
         let tasks = self.kernel.tasks();
-        Snapshot::new(&tasks, self.kernel.ends(), tasks.clone())
+        let snapshot = Snapshot::new(&tasks, self.kernel.ends(), tasks.clone()).only(watched);
+        self.tell(Input::Adopt { snapshot, lost }).map(drop)
     }
 
     fn tell(&mut self, input: Input) -> Result<Vec<Finding>, String> {
