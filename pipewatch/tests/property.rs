@@ -45,15 +45,21 @@ const RULES: Rules = Rules {
     ends_command: false,
 };
 
-/// The same cases on every run.
+/// The same cases on every run, unless `PROPTEST_CASES` or `PROPTEST_RNG_SEED` asks for
+/// others.
 fn proptest_config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let many = std::env::var_os("PROPTEST_CASES").is_some();
     ProptestConfig {
-        cases: 400,
+        cases: if many { asked.cases } else { 400 },
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::ChaCha,
-        rng_seed: RngSeed::Fixed(1),
+        rng_seed: match asked.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(1),
+            fixed @ RngSeed::Fixed(_) => fixed,
+        },
         max_shrink_iters: 10_000,
-        ..ProptestConfig::default()
+        ..asked
     }
 }
 

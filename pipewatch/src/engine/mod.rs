@@ -40,6 +40,8 @@ pub struct Engine {
     waits: BTreeMap<Key, Tracked>,
     arms: Vec<Arm>,
     last_id: WaitId,
+    /// When the threads were last listed, as it is done before each look.
+    listed: Ktime,
     /// When events were last known to be missing.
     lost: Option<Ktime>,
 }
@@ -53,6 +55,7 @@ impl Engine {
             waits: BTreeMap::new(),
             arms: Vec::new(),
             last_id: 0,
+            listed: Ktime(0),
             lost: None,
         }
     }
@@ -121,6 +124,13 @@ impl Engine {
                     let Some(end) = self.world.doubtful(*table, *fd) else {
                         continue;
                     };
+                    // An epoll set has files, and others may add to it.
+                    let replaced = self
+                        .world
+                        .may_be_replaced(*table, *fd, *actor, *since, self.lost);
+                    if replaced && !call.is_of_process() {
+                        continue;
+                    }
                     let sleep = Sleep {
                         since: *since,
                         end,
@@ -378,6 +388,7 @@ impl Engine {
     /// Drops the waits that are due and over, as a list of threads shows. Those
     /// whose end is to be reported are due, once they are over.
     pub fn dismiss(&mut self, tasks: &[TaskRow], now: Ktime) {
+        self.listed = now;
         let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
         for ((_, pipe), tracked) in &mut self.waits {
             let wait = &tracked.wait;
@@ -440,6 +451,14 @@ impl Engine {
             let first = !tracked.suspect && tracked.reported.is_none();
             if !first && head != tracked.wait.sleep.end.head {
                 return self.gone_on(key, evidence, now);
+            }
+            // Who polls is looked at anew before each look: it may just have ended that.
+            let Wait { actor, sleep, .. } = tracked.wait;
+            let poller = evidence.task(actor.tid);
+            let asleep = poller.is_some_and(|task| task.asleep == Some(sleep.nvcsw));
+            if !asleep && tracked.seen < self.listed {
+                tracked.pause(now);
+                return None;
             }
             tracked.wait.sleep.end.head = head;
         } else {

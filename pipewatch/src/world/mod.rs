@@ -6,6 +6,7 @@
 //! host goes on), so every change is one that can be made twice.
 
 mod adopt;
+mod doubt;
 mod pipe;
 mod table;
 mod walk;
@@ -67,28 +68,6 @@ impl World {
     /// The fd table, if a watched thread uses it.
     pub fn table(&self, id: TableId) -> Option<&Table> {
         self.tables.get(&id)
-    }
-
-    /// The read end of a pipe whose writers may all be heirs, as far as history
-    /// tells: one meant to write has let go, or its making was not seen.
-    pub fn doubtful(&self, table: TableId, fd: Fd) -> Option<End> {
-        let ends = self.table(table)?.of_fd(fd).map(|slot| slot.end);
-        ends.into_iter().find(|end| self.is_doubtful(end))
-    }
-
-    /// Whether a table holds such an end.
-    pub fn has_doubtful(&self, id: TableId) -> bool {
-        let mut slots = self
-            .table(id)
-            .into_iter()
-            .flat_map(|table| table.slots.iter());
-        slots.any(|slot| self.is_doubtful(&slot.end))
-    }
-
-    fn is_doubtful(&self, end: &End) -> bool {
-        let doubtful = |pipe: &Pipe| pipe.released().is_some() || pipe.created().is_none();
-        let reads = end.mode.read && !end.mode.write;
-        reads && self.pipe(end.pipe).is_some_and(doubtful)
     }
 
     /// Whether a watched process is known to hold a write end.

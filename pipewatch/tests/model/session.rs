@@ -191,6 +191,9 @@ impl Session {
             self.tell(Input::Tasks { tasks, now })?;
         }
         if self.is_due(now) {
+            if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
+                self.see_polls()?;
+            }
             let tasks = self.kernel.tasks();
             let ends = self.listed.take();
             let ends = ends.unwrap_or_else(|| self.kernel.ends());

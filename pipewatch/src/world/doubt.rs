@@ -1,0 +1,55 @@
+//! Which of what a thread waits for among others is worth a judgement.
+
+use super::{Pipe, World};
+use crate::{
+    event::{Actor, End},
+    ids::{Fd, Ktime, TableId},
+};
+
+impl World {
+    /// The read end of a pipe whose writers may all be heirs, as far as history
+    /// tells: one meant to write has let go, or its making was not seen.
+    pub fn doubtful(&self, table: TableId, fd: Fd) -> Option<End> {
+        let ends = self.table(table)?.of_fd(fd).map(|slot| slot.end);
+        ends.into_iter().find(|end| self.is_doubtful(end))
+    }
+
+    /// Whether a table holds such an end.
+    pub fn has_doubtful(&self, id: TableId) -> bool {
+        let mut slots = self
+            .table(id)
+            .into_iter()
+            .flat_map(|table| table.slots.iter());
+        slots.any(|slot| self.is_doubtful(&slot.end))
+    }
+
+    fn is_doubtful(&self, end: &End) -> bool {
+        let doubtful = |pipe: &Pipe| pipe.released().is_some() || pipe.created().is_none();
+        let reads = end.mode.read && !end.mode.write;
+        reads && self.pipe(end.pipe).is_some_and(doubtful)
+    }
+
+    /// Whether another thread may have put something else at a descriptor since one waits
+    /// for it: the kernel goes on to wait for what was there (do_poll of Linux 6.12), and
+    /// does not tell. `lost` is when events were last known to be missing.
+    pub fn may_be_replaced(
+        &self,
+        id: TableId,
+        fd: Fd,
+        by: Actor,
+        since: Ktime,
+        lost: Option<Ktime>,
+    ) -> bool {
+        let Some(table) = self.table(id) else {
+            return false;
+        };
+        let shared = || {
+            let threads = self.processes.get(&by.process);
+            table.users > 1 || threads.is_some_and(|threads| threads.len() > 1)
+        };
+        table.of_fd(fd).any(|slot| match slot.via.act {
+            Some(act) => act.time > since && act.actor.tid != by.tid,
+            None => lost > Some(since) && shared(),
+        })
+    }
+}

@@ -1,0 +1,11 @@
+# The same, but that it is put there is lost.
+0ms     process 500 server
+0ms     500 thread 501 worker
+1ms     500 pipe 3 4
+2ms     500 pipe 5 6
+3ms     500 poll 3
+4ms     501 fork 510
+4ms     lose 2
+5ms     501 dup 5 3
+6ms     501 close 6
+silence until 9s
