@@ -2,21 +2,18 @@
 //! in place. pipewatch asks for a hundred of a hundred thousand types, once, so
 //! nothing is built of the others.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::CStr,
-};
+use std::{collections::BTreeSet, ffi::CStr};
 
 use zerocopy::{
-    FromBytes, Immutable, KnownLayout, Unaligned,
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     native_endian::{U16, U32},
 };
 
 use super::{NotLoaded, vmlinux};
 use crate::problem::Problem;
 
-const MAGIC: u16 = 0xeb9f;
-const VERSION: u8 = 1;
+pub(super) const MAGIC: u16 = 0xeb9f;
+pub(super) const VERSION: u8 = 1;
 /// No type in C is reached through as many others, one after the other; what is
 /// longer is a circle.
 const LONGEST_CHAIN: usize = 64;
@@ -54,26 +51,26 @@ impl From<Unreadable> for NotLoaded {
 }
 
 /// The beginning of `btf_header`. Linux may append to it, and tells its length.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Header {
-    magic: U16,
-    version: u8,
-    flags: u8,
-    length: U32,
-    types_at: U32,
-    types_length: U32,
-    names_at: U32,
-    names_length: U32,
+pub(super) struct Header {
+    pub(super) magic: U16,
+    pub(super) version: u8,
+    pub(super) flags: u8,
+    pub(super) length: U32,
+    pub(super) types_at: U32,
+    pub(super) types_length: U32,
+    pub(super) names_at: U32,
+    pub(super) names_length: U32,
 }
 
 /// `btf_type`, which every type begins with.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Head {
-    name: U32,
-    info: U32,
-    of: U32,
+pub(super) struct Head {
+    pub(super) name: U32,
+    pub(super) info: U32,
+    pub(super) of: U32,
 }
 
 /// A member of a structure or union (`btf_member`).
@@ -163,9 +160,8 @@ pub struct Type<'a> {
     pub kind: Kind,
     /// The type that it is made from, or its size in bytes.
     pub of: u32,
-    name: u32,
-    /// The places of members tell the width of bit fields too.
-    has_widths: bool,
+    pub(super) name: u32,
+    pub(super) info: u32,
     body: &'a [u8],
 }
 
@@ -186,7 +182,7 @@ impl<'a> Type<'a> {
             kind,
             of: head.of.get(),
             name: head.name.get(),
-            has_widths: info >> 31 != 0,
+            info,
             body,
         };
         Ok((found, rest))
@@ -213,7 +209,8 @@ impl<'a> Type<'a> {
     /// Where a member begins, in bytes; none for a bit field.
     pub fn offset(&self, member: &Member) -> Option<u32> {
         let place = member.place.get();
-        let (bits, width) = if self.has_widths {
+        // Whether it tells the width of bit fields too.
+        let (bits, width) = if self.info >> 31 != 0 {
             (place & 0xff_ffff, place >> 24)
         } else {
             (place, 0)
@@ -226,7 +223,7 @@ impl<'a> Type<'a> {
 #[derive(Debug)]
 pub struct Types<'a> {
     types: &'a [u8],
-    names: &'a [u8],
+    pub(super) names: &'a [u8],
     /// Where each type begins.
     starts: Vec<u32>,
 }
@@ -262,6 +259,11 @@ impl<'a> Types<'a> {
         })
     }
 
+    /// How many there are: the highest number.
+    pub fn count(&self) -> u32 {
+        self.starts.len() as u32
+    }
+
     /// A type by its number; none for `void`.
     pub fn get(&self, id: u32) -> Option<Type<'a>> {
         let index = id.checked_sub(1)? as usize;
@@ -277,21 +279,6 @@ impl<'a> Types<'a> {
     fn text(&self, at: u32) -> &'a [u8] {
         let rest = self.names.get(at as usize..).unwrap_or_default();
         CStr::from_bytes_until_nul(rest).map_or(&[], CStr::to_bytes)
-    }
-
-    /// Finds what stands behind names, all in one walk.
-    pub fn named<N: Into<String>>(&self, wanted: impl IntoIterator<Item = N>) -> Named<'_> {
-        let wanted = wanted
-            .into_iter()
-            .map(|name| (name.into().into_bytes(), vec![]));
-        let mut found = BTreeMap::from_iter(wanted);
-        for id in 1..=self.starts.len() as u32 {
-            let name = self.get(id).map(|one| self.name(&one));
-            if let Some(ids) = name.and_then(|name| found.get_mut(name)) {
-                ids.push(id);
-            }
-        }
-        Named { types: self, found }
     }
 
     /// Where a member begins in a structure, in bytes. The path joins names with
@@ -411,27 +398,6 @@ impl<'a> Types<'a> {
             }
         }
         pointers
-    }
-}
-
-/// What stands behind some names. Some stand for several types.
-#[derive(Debug)]
-pub struct Named<'a> {
-    types: &'a Types<'a>,
-    found: BTreeMap<Vec<u8>, Vec<u32>>,
-}
-
-impl<'a> Named<'a> {
-    /// The types of this kind and name, each with its number.
-    pub fn all(&self, kind: Kind, name: &str) -> impl Iterator<Item = (u32, Type<'a>)> {
-        let ids = self.found.get(name.as_bytes()).into_iter().flatten();
-        ids.filter_map(move |&id| Some((id, self.types.get(id)?)))
-            .filter(move |(_, found)| found.kind == kind)
-    }
-
-    /// The number of the first of them.
-    pub fn first(&self, kind: Kind, name: &str) -> Option<u32> {
-        self.all(kind, name).next().map(|(id, _)| id)
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::{
     NotLoaded,
-    btf::{Kind, Named, Type, Types},
+    btf::{Kind, Type, Types},
+    named::Named,
     programs::{Hook, PROGRAMS, Program},
     vmlinux,
 };
@@ -117,7 +118,7 @@ impl<'a> Declared<'a> {
 }
 
 /// The name under which the type information has what a hook is given.
-fn symbol(hook: Hook) -> String {
+pub(super) fn symbol(hook: Hook) -> String {
     match hook {
         Hook::Typed(name) => format!("btf_trace_{name}"),
         Hook::Enter(name) | Hook::Exit(name) => format!("{}{name}", arch::FUNCTION),

@@ -4,6 +4,8 @@ pub mod btf;
 mod casts;
 mod cause;
 mod hooks;
+mod loader;
+pub mod named;
 mod native_stacks;
 mod offsets;
 mod programs;
@@ -150,11 +152,10 @@ impl Kernel {
     /// Missing privileges, a kernel without type information, a program the
     /// kernel refuses: each says which, why, and what to do.
     pub fn load(options: Options, mechanisms: &[Mechanism]) -> Result<Self, NotLoaded> {
-        let Prepared {
-            mut loader,
-            types: btf,
-            layout,
-        } = prepare()?;
+        let mut loader = loader::without_types()
+            .map_err(|error| unexpected("set the limit of open files", &error))?;
+        let (layout, types) = learn_types()?;
+        let types = thread::spawn(move || Btf::parse(&types, Endianness::default()));
         let reads = set(&[
             libc::SYS_read,
             libc::SYS_readv,
@@ -206,13 +207,19 @@ impl Kernel {
                 loader.map_max_entries(name, 1);
             }
         }
-        let with_casts = layout.casts.as_ref();
-        let with_casts = with_casts.map(|casts| load_object(&mut loader, &btf, casts));
-        let mut ebpf = match with_casts {
-            Some(Ok(ebpf)) => ebpf,
+        let casts = layout.casts.as_ref().unwrap_or(&Casts::NONE);
+        let mut ebpf = load_object(&mut loader, casts)?;
+        let types = types.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let btf = types
+            .map_err(|error| unexpected("understand the kernel's type information", &error))?;
+        if let Err(refused) = programs::load_iterators(&mut ebpf, &btf, *casts != Casts::NONE) {
+            if *casts == Casts::NONE {
+                return Err(refused);
+            }
             // They need a kernel that compiles programs.
-            Some(Err(_)) | None => load_object(&mut loader, &btf, &Casts::NONE)?,
-        };
+            ebpf = load_object(&mut loader, &Casts::NONE)?;
+            programs::load_iterators(&mut ebpf, &btf, false)?;
+        }
         let searches = programs::typed::<Iter>(&mut ebpf, programs::SEARCH);
         let searches = searches.is_ok_and(|program| program.fd().is_ok());
         let attached = if options.probes {
@@ -220,8 +227,6 @@ impl Kernel {
         } else {
             None
         };
-        // It is a hundred thousand allocations, and nobody has to wait for that.
-        thread::spawn(move || drop(btf));
         Ok(Self {
             options,
             attached,
@@ -526,54 +531,24 @@ impl Kernel {
     }
 }
 
-/// What must be known of the kernel before anything is loaded.
-struct Prepared {
-    loader: EbpfLoader<'static>,
-    types: Btf,
-    layout: Layout,
+/// What must be known of the kernel before anything is loaded: what programs need to know
+/// of its types, and the types that they are loaded for.
+fn learn_types() -> Result<(Layout, Vec<u8>), NotLoaded> {
+    let bytes = vmlinux::bytes_of_types()?;
+    let types = btf::Types::parse(&bytes)?;
+    let names = offsets::names().map(str::to_owned);
+    let named = types.named(names.chain(programs::types()));
+    Ok((offsets::resolve(&named)?, named.excerpt()))
 }
 
-/// Reads the kernel's type information: three times, each in its own way, and all at once,
-/// since that is most of what a start takes.
-fn prepare() -> Result<Prepared, NotLoaded> {
-    let loader = thread::spawn(|| {
-        // It does so by itself, to relocate members, which these programs do not need.
-        let mut loader = EbpfLoader::new();
-        loader.btf(None);
-        loader
-    });
-    let types = vmlinux::bytes_of_types()?;
-    thread::scope(|scope| {
-        let parsed = scope.spawn(|| Btf::parse(&types, Endianness::default()));
-        let layout = offsets::resolve(&btf::Types::parse(&types)?)?;
-        let types = joined(parsed.join())
-            .map_err(|error| unexpected("understand the kernel's type information", &error))?;
-        Ok(Prepared {
-            loader: joined(loader.join()),
-            types,
-            layout,
-        })
-    })
-}
-
-fn joined<T>(ended: thread::Result<T>) -> T {
-    ended.unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Loads the object, its maps and its iterators.
-fn load_object<'a>(
-    loader: &mut EbpfLoader<'a>,
-    btf: &Btf,
-    casts: &'a Casts,
-) -> Result<Ebpf, NotLoaded> {
+/// Loads the object and its maps.
+fn load_object<'a>(loader: &mut EbpfLoader<'a>, casts: &'a Casts) -> Result<Ebpf, NotLoaded> {
     let mut object = OBJECT.to_vec();
     casts::write(&mut object, casts.function)?;
-    let mut ebpf = loader
+    loader
         .override_global("TYPES", &casts.types, true)
         .load(&object)
-        .map_err(|error| explain_load(&error))?;
-    programs::load_iterators(&mut ebpf, btf, *casts != Casts::NONE)?;
-    Ok(ebpf)
+        .map_err(|error| explain_load(&error))
 }
 
 /// The set of some system calls, as the programs read it.

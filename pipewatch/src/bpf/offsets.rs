@@ -2,10 +2,7 @@
 
 use pipewatch_ebpf::offsets::{ABSENT, COUNT, FIELDS, Field, SLOT_FILE, types};
 
-use super::{
-    Cause, NotLoaded,
-    btf::{Kind, Types},
-};
+use super::{Cause, NotLoaded, btf::Kind, named::Named};
 use crate::{arch, problem::Problem};
 
 /// What the programs must know of the running kernel.
@@ -63,16 +60,20 @@ const CAST: &str = "bpf_rdonly_cast";
 /// so on every kernel that does not tell them by type.
 const THREAD_SIZE: u32 = 16 << 10;
 
-/// Looks everything up in a kernel's type information.
+/// The names of what is looked up.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let structures = fields().map(|field| field.structure);
+    let others = types::NAMES.into_iter();
+    structures.chain(others.chain([NEWEST_HELPER, TYPED_REGISTERS, CAST]))
+}
+
+/// Looks everything up in a kernel's type information, where [`names`] were found.
 ///
 /// # Errors
 ///
 /// The kernel is too old, or lacks a member that pipewatch cannot do without.
-pub(super) fn resolve(kernel: &Types<'_>) -> Result<Layout, NotLoaded> {
-    let structures = fields().map(|field| field.structure);
-    let others = types::NAMES.into_iter();
-    let others = others.chain([NEWEST_HELPER, TYPED_REGISTERS, CAST]);
-    let named = kernel.named(structures.chain(others));
+pub(super) fn resolve(named: &Named<'_>) -> Result<Layout, NotLoaded> {
+    let kernel = named.types;
     let has_function = |name| named.first(Kind::Function, name).is_some();
     if !has_function(NEWEST_HELPER) {
         return Err(NotLoaded {
@@ -124,13 +125,17 @@ pub(super) fn resolve(kernel: &Types<'_>) -> Result<Layout, NotLoaded> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::btf::made, *};
+    use super::{
+        super::btf::{Types, made},
+        *,
+    };
 
     #[test]
     fn a_kernel_without_the_helper_is_too_old() {
         let bytes = made::Btf::default().bytes();
         let types = Types::parse(&bytes).expect("type information");
-        let NotLoaded { problem, cause } = resolve(&types).expect_err("it is too old");
+        let NotLoaded { problem, cause } =
+            resolve(&types.named(names())).expect_err("it is too old");
         assert_eq!(cause, Cause::TooOld);
         assert!(problem.message.contains(NEWEST_HELPER), "{problem}");
     }
@@ -142,7 +147,7 @@ mod tests {
         made.add(made::FWD, "task_struct", 0, &[]);
         let bytes = made.bytes();
         let types = Types::parse(&bytes).expect("type information");
-        let NotLoaded { problem, .. } = resolve(&types).expect_err("no member");
+        let NotLoaded { problem, .. } = resolve(&types.named(names())).expect_err("no member");
         assert_eq!(
             problem.message,
             "this kernel has no member task_struct.tgid"

@@ -1,11 +1,13 @@
 //! Every program of the object, what it hangs on, and what it is for.
 
+use std::{panic::resume_unwind, thread};
+
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint},
 };
 
-use super::{Cause, NotLoaded, tracefs::with_tracefs};
+use super::{Cause, NotLoaded, hooks::symbol, tracefs::with_tracefs};
 use crate::{
     arch,
     problem::{Problem, chain},
@@ -229,19 +231,37 @@ pub struct Attached {
     pub fallbacks: Vec<String>,
 }
 
-/// Loads the iterators; [`SEARCH`] only where programs may tell the types of addresses.
+/// The names of the types that programs are loaded for, in the kernel's type information.
+pub(super) fn types() -> impl Iterator<Item = String> {
+    PROGRAMS.iter().map(|program| match program.hook {
+        // The function; what it is given has another name.
+        Hook::Iterator(kind) => format!("bpf_iter_{kind}"),
+        Hook::Typed(_) | Hook::Enter(_) | Hook::Exit(_) => symbol(program.hook),
+    })
+}
+
+/// Loads the iterators, all at once, since the verifier takes its time; [`SEARCH`] only
+/// where programs may tell the types of addresses.
 pub(super) fn load_iterators(ebpf: &mut Ebpf, btf: &Btf, casts: bool) -> Result<(), NotLoaded> {
-    for program in PROGRAMS {
-        if program.name == SEARCH && !casts {
-            continue;
+    let iterators = ebpf.programs_mut().filter_map(|(name, loaded)| {
+        let program = PROGRAMS.iter().find(|program| program.name == name)?;
+        let Hook::Iterator(kind) = program.hook else {
+            return None;
+        };
+        (casts || name != SEARCH).then_some((program, kind, loaded))
+    });
+    thread::scope(|scope| {
+        let load = |(program, kind, loaded)| {
+            let load = move || <&mut Iter>::try_from(loaded)?.load(kind, btf);
+            (program, scope.spawn(load))
+        };
+        let loading: Vec<_> = iterators.map(load).collect();
+        for (program, load) in loading {
+            let loaded = load.join().unwrap_or_else(|panic| resume_unwind(panic));
+            loaded.map_err(|error| explain(program, None, &error).refused)?;
         }
-        if let Hook::Iterator(kind) = program.hook {
-            typed::<Iter>(ebpf, program.name)
-                .and_then(|iter| iter.load(kind, btf))
-                .map_err(|error| explain(program, None, &error).refused)?;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Loads and attaches all other programs: those of system calls by the first of

@@ -9,6 +9,7 @@ use crate::{
     event::{Snapshot, held_elsewhere},
     finding::{Hang, Reason},
     ids::Pid,
+    input::Input,
     output::Output,
     plan::{Plan, Target},
     problem::Problem,
@@ -32,7 +33,7 @@ pub struct Looked {
 pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     let mut session = Session::new(plan, output, false)?;
     session.settle(plan);
-    let watching = session.take_on(plan)?;
+    let (watching, snapshot) = session.take_on(plan)?;
     session.start(plan, watching)?;
     // If it cannot be seen how long a wait has lasted, it must last.
     let lasting = if session.host.source.shows_since() {
@@ -40,7 +41,7 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
     } else {
         plan.threshold
     };
-    session.see_waits(lasting, |_| false)?;
+    session.see_waits(snapshot, lasting, |_| false)?;
     session.stop(Reason::Looked)?;
     Ok(u8::from(session.tally.hangs > 0))
 }
@@ -53,9 +54,9 @@ pub fn look_once(plan: &Plan, output: Output) -> Result<u8, Problem> {
 /// Nothing can be seen here.
 pub fn look_for(plan: &Plan, wanted: impl Fn(&Hang) -> bool) -> Result<Looked, Problem> {
     let mut session = Session::silent(plan)?;
-    session.take_on(plan)?;
+    let (_, snapshot) = session.take_on(plan)?;
     // Twice as long as it takes, since the host may be busy.
-    session.see_waits(2 * plan.threshold, |session| {
+    session.see_waits(snapshot, 2 * plan.threshold, |session| {
         session.kept.iter().flatten().any(&wanted)
     })?;
     Ok(Looked {
@@ -88,18 +89,16 @@ impl Session {
         Ok(session)
     }
 
-    /// Learns what there is of whom to watch; who that is, unless all.
-    fn take_on(&mut self, plan: &Plan) -> Result<Option<Vec<Pid>>, Problem> {
+    /// Learns what there is of whom to watch; who that is, unless all, and all that the
+    /// tables showed of their waits.
+    fn take_on(&mut self, plan: &Plan) -> Result<(Option<Vec<Pid>>, Snapshot), Problem> {
         match &plan.target {
             Target::Pids(pids) => {
                 self.watch_pids(pids)?;
-                self.adopt_waits(pids)?;
-                Ok(Some(pids.clone()))
+                let snapshot = self.adopt_waits(pids)?;
+                Ok((Some(pids.clone()), snapshot))
             }
-            Target::All | Target::Command(_) => {
-                self.adopt_waits(&[])?;
-                Ok(None)
-            }
+            Target::All | Target::Command(_) => Ok((None, self.adopt_waits(&[])?)),
         }
     }
 
@@ -110,13 +109,17 @@ impl Session {
     }
 
     /// Judges every wait that has lasted for the threshold by then, unless there is
-    /// enough. A hang is confirmed by a second look soon after the first.
+    /// enough: at first by what the tables have just shown. A hang is confirmed by a second
+    /// look soon after the first.
     fn see_waits(
         &mut self,
+        snapshot: Snapshot,
         lasting: Duration,
         enough: impl Fn(&Self) -> bool,
     ) -> Result<(), Problem> {
         self.see_polls()?;
+        let now = clock::now();
+        self.tell(Input::Look { snapshot, now })?;
         let tick = self.host.source.pace(Duration::ZERO).tick;
         let lasting = (lasting + 2 * tick).as_nanos();
         let end = clock::now().after(u64::try_from(lasting).unwrap_or(u64::MAX));
@@ -136,7 +139,7 @@ impl Session {
 
     /// Lets the engine take over what watched threads wait for now, and who holds that;
     /// nothing else will ever be in question. Some of them must live.
-    fn adopt_waits(&mut self, named: &[Pid]) -> Result<(), Problem> {
+    fn adopt_waits(&mut self, named: &[Pid]) -> Result<Snapshot, Problem> {
         let source = &mut self.host.source;
         let before = source.tasks()?;
         let polls = before.iter().filter(|row| row.multiplexed.is_some());
@@ -148,6 +151,7 @@ impl Session {
         asked.extend(held_elsewhere(&of_pollers));
         asked.extend(reads(&before));
         let snapshot = self.snapshot_after(&before, Some(&asked))?;
-        self.take_over(snapshot, None, named)
+        self.take_over(snapshot.clone(), None, named)?;
+        Ok(snapshot)
     }
 }
