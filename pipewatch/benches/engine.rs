@@ -1,5 +1,6 @@
 //! What the engine takes for an event, after a thousand events and after a million:
-//! it must not depend on how much has happened before.
+//! it must not depend on how much has happened before. And what it takes to judge a read of
+//! a pipe that a hundred processes hold, or ten thousand: for each of them the same.
 //!
 //! The events are those of `scenario storm` (50 threads, 200 forks, pipes and a leak)
 //! as `pipewatch --record` wrote them, again and again: each time with other
@@ -16,6 +17,8 @@ use std::{
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pipewatch::{
     engine::Engine,
+    event::{Actor, Call, End, EndRow, Kind, Mode, Sleep, Snapshot, TaskRow},
+    ids::{Fd, FileId, Ktime, Pid, PipeId, ProcKey, TableId, Tid},
     input::Input,
     trace_file::{Entry, Trace},
 };
@@ -24,6 +27,8 @@ use serde_json::Value;
 const TRACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/storm.trace.gz");
 /// How many events have happened before.
 const HISTORIES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// How many processes hold a write end.
+const HOLDERS: [u32; 3] = [100, 1_000, 10_000];
 /// How many are made ready at a time.
 const BATCH: u64 = 1_000;
 
@@ -101,5 +106,90 @@ fn tell(engine: &mut Engine, events: &mut impl Iterator<Item = Input>, count: u6
     taken
 }
 
-criterion_group!(benches, engine);
+/// A read lasts, of a pipe whose write end is with the workers of a server, which nobody saw
+/// it make; it is looked at again and again.
+fn judgement(criterion: &mut Criterion) {
+    let rules = trace().header.rules;
+    let mut group = criterion.benchmark_group("judgement");
+    group.sample_size(20);
+    group.warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_millis(500));
+    for holders in HOLDERS {
+        let snapshot = read_amid(holders);
+        let mut engine = Engine::new(rules);
+        engine.adopt(&snapshot, None);
+        let mut now = Ktime(0);
+        group.bench_function(BenchmarkId::from_parameter(holders), |bencher| {
+            bencher.iter(|| {
+                now = now.after(60_000_000_000);
+                engine.look(&snapshot, now)
+            });
+        });
+        assert!(engine.next_look() > Some(now), "it is looked at no more");
+    }
+    group.finish();
+}
+
+fn read_amid(holders: u32) -> Snapshot {
+    const READER: u32 = 2;
+    // Its id is the highest, as it may be once ids are used again.
+    let server = READER + holders;
+    let mut snapshot = Snapshot::default();
+    for number in READER..=server {
+        let actor = Actor {
+            process: ProcKey {
+                pid: Pid(number),
+                start: 1,
+            },
+            tid: Tid(number),
+            comm: "worker".into(),
+        };
+        let reads = number == READER;
+        let end = End {
+            fd: Fd(3),
+            pipe: PipeId { dev: 1, inode: 1 },
+            address: 1,
+            file: FileId(u64::from(reads)),
+            mode: Mode {
+                read: reads,
+                write: !reads,
+            },
+            cloexec: false,
+            kind: Kind::Pipe,
+            head: Some(0),
+        };
+        let table = TableId(number.into());
+        snapshot.tasks.push(TaskRow {
+            actor,
+            table,
+            parent: Pid(if [READER, server].contains(&number) {
+                1
+            } else {
+                server
+            }),
+            stopped: false,
+            asleep: Some(1),
+            multiplexed: None,
+            waits_for: None,
+            sleep: reads.then_some(Sleep {
+                since: Ktime(0),
+                end,
+                call: Call::Read,
+                nvcsw: 1,
+                previous: None,
+            }),
+        });
+        snapshot.ends.push(EndRow {
+            actor,
+            table,
+            end,
+            writers: 1,
+            buffered: false,
+            ring: false,
+        });
+    }
+    snapshot
+}
+
+criterion_group!(benches, engine, judgement);
 criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! Typed identities of the things pipewatch speaks of.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,14 @@ pub struct ProcKey {
     pub pid: Pid,
     /// `start_boottime` of the thread group leader, nanoseconds since boot.
     pub start: u64,
+}
+
+impl ProcKey {
+    /// Every process that ever had the id.
+    pub fn all_of(pid: Pid) -> RangeInclusive<Self> {
+        let key = |start| Self { pid, start };
+        key(0)..=key(u64::MAX)
+    }
 }
 
 /// A pipe or FIFO: the inode, which lives as long as anybody holds an end.

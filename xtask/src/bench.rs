@@ -2,6 +2,7 @@
 //! docs/performance.md.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -81,28 +82,37 @@ fn framed(name: &str, table: &str) -> String {
     format!("<!-- bench {name}: begin -->\n{table}<!-- bench {name}: end -->\n")
 }
 
-/// Runs the benchmark of the engine, and tells the medians that it has written down.
+/// Runs the benchmarks of the engine, and tells the medians that they have written down.
 fn engine(workspace: &Workspace) -> Result<String> {
     let mut bench = workspace.cargo();
     bench.args(["bench", "--package", "pipewatch", "--bench", ENGINE]);
-    exec::run(bench.env("CRITERION_HOME", workspace.target.join("criterion")))?;
+    let results = workspace.target.join("criterion");
+    exec::run(bench.env("CRITERION_HOME", &results))?;
+    let mut table = "| events before | for each event more |\n|---|---|\n".to_owned();
+    for (history, median) in medians(&results.join(ENGINE))? {
+        table += &format!("| {history} | {median:.0} ns |\n");
+    }
+    table += "\n| holders of the pipe | to judge one read, for each holder |\n|---|---|\n";
+    for (holders, median) in medians(&results.join("judgement"))? {
+        table += &format!("| {holders} | {:.0} ns |\n", median / holders as f64);
+    }
+    Ok(table)
+}
+
+/// The medians of a group of benchmarks that are named by numbers, in the order of these.
+fn medians(folder: &Path) -> Result<Vec<(u64, f64)>> {
     let mut rows = Vec::new();
-    let folder = workspace.target.join("criterion").join(ENGINE);
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {folder:?}"))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {folder:?}"))? {
         let entry = entry.context("cannot list the results")?;
         let path = entry.path().join("new/estimates.json");
-        if let Ok(history) = entry.file_name().to_string_lossy().parse::<u64>() {
+        if let Ok(number) = entry.file_name().to_string_lossy().parse::<u64>() {
             let estimates: Value = serde_json::from_str(&workspace::read(&path)?)
                 .with_context(|| format!("{} is not valid", path.display()))?;
             let median = estimates["median"]["point_estimate"].as_f64();
             let median = median.with_context(|| format!("{} has no median", path.display()))?;
-            rows.push((history, median));
+            rows.push((number, median));
         }
     }
-    rows.sort_by_key(|(history, _)| *history);
-    let rows = rows
-        .iter()
-        .map(|(history, median)| format!("| {history} | {median:.0} ns |\n"));
-    let head = "| events before | for each event more |\n|---|---|\n";
-    Ok([head.to_owned()].into_iter().chain(rows).collect())
+    rows.sort_by_key(|(number, _)| *number);
+    Ok(rows)
 }

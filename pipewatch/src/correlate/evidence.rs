@@ -111,6 +111,15 @@ impl<'a> Evidence<'a> {
         self.holders.get(&pipe).unwrap_or(&NONE)
     }
 
+    /// Whether somebody above `pid` in the tree of processes holds a write end of a pipe.
+    pub fn has_holder_above(&self, pipe: PipeId, pid: Pid) -> bool {
+        let holders = self.holders(pipe);
+        let holds = |pid| holders.range(ProcKey::all_of(pid)).next().is_some();
+        self.parents
+            .ancestors(pid)
+            .any(|above| above != pid && holds(above))
+    }
+
     /// Whether `ancestor` is above `pid` in the tree of processes.
     pub fn is_ancestor(&self, ancestor: Pid, pid: Pid) -> bool {
         self.parents.ancestors(pid).any(|pid| pid == ancestor)
@@ -204,8 +213,7 @@ impl<'a> Evidence<'a> {
         match wait {
             WaitFor::Any => self.children.get(&parent).cloned().unwrap_or_default(),
             WaitFor::Process(pid) => {
-                let generation = |start| ProcKey { pid, start };
-                let range = self.threads.range(generation(0)..=generation(u64::MAX));
+                let range = self.threads.range(ProcKey::all_of(pid));
                 range.map(|(process, _)| *process).collect()
             }
         }

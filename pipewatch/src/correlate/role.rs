@@ -283,9 +283,8 @@ fn inferred(
         // It is as likely as anybody to have made the pipe.
         return Role::Unknown;
     }
-    let heir_of_holder =
-        |other: &ProcKey| *other != holder && evidence.is_ancestor(other.pid, holder.pid);
-    if holders.keys().any(heir_of_holder) && !holders.contains_key(&reader) {
+    if evidence.has_holder_above(wait.sleep.end.pipe, holder.pid) && !holders.contains_key(&reader)
+    {
         // The holder further up decides.
         return Role::IdleHeir { left_by: None };
     }
