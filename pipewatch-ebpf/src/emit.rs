@@ -66,13 +66,13 @@ pub fn words_to_comm(words: [u64; 2]) -> [u8; COMM_LEN] {
 
 /// Sends a record that user space may read at its next look: it is woken only
 /// when many have come, so that an event costs the watched process no wake-up
-/// of another task; and not again with each that comes until it has got to reading,
-/// which is when the watched process has to pay least.
+/// of another task; and not again with each that comes until it has got to reading, unless
+/// that takes long: entries, which wake nobody, may be more than what it is woken at.
 #[inline(always)]
 pub fn send(record: &Record) {
     let many = u64::from(setting!(WAKE_BYTES));
     let unread = EVENTS.query(BPF_RB_AVAIL_DATA);
-    let wake = unread > many && unread <= 2 * many;
+    let wake = unread > many && (unread <= 2 * many || unread > 4 * many);
     output(
         record,
         if wake {

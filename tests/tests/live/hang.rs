@@ -1,7 +1,9 @@
 //! Hangs that must be found, and told right.
 
-use pipewatch_tests::{Program, Watcher, assert_contains, python, scenario};
-use serde_json::json;
+use pipewatch_tests::{
+    Program, Watcher, assert_contains, pipewatch_running, python, require_root, scenario,
+};
+use serde_json::{Value, json};
 
 use crate::expect::{self, PATIENCE, RUN, THRESHOLD, is_alarm, list};
 
@@ -108,4 +110,26 @@ fn lost_events_cost_no_hang() {
     let lost = watcher.wait_for("a loss", PATIENCE, |record| record["type"] == "lost");
     assert_contains(&lost, &json!({"rescanned": true}));
     assert!(lost["events"].as_u64() > Some(0), "{lost:#}");
+}
+
+/// A fork hands on more entries than pipewatch is woken at, and these wake nobody.
+#[test]
+fn forks_with_many_pipes_do_not_fill_the_buffer() {
+    require_root();
+    let program = "\
+import os
+pipes = [os.pipe() for _ in range(200)]
+for _ in range(200):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+";
+    let options = ["--format", "json", "--buffer", "256KiB"];
+    let output = Program::run(pipewatch_running(&options, &python(&["-c", program])));
+    let stopped = output.stdout.lines().last().expect("a record");
+    let stopped: Value = serde_json::from_str(stopped).expect("a record");
+    let count = |name: &str| stopped[name].as_u64().expect(name);
+    // One that is not woken reads five times a second, and loses nearly all.
+    assert!(count("events") > count("lost_events"), "{stopped:#}");
 }
