@@ -50,11 +50,13 @@ pub fn measure() -> io::Result<()> {
             format!("idle, `--all`, {what}"),
             format!("{used:.2} % of a core"),
         ]);
+        let resident = status(pid, "VmRSS:")? / 1024.0;
+        let maps = maps(pid)? / 1024.0 / 1024.0;
         let memory = format!(
-            "{:.0} MB resident, {:.0} MB at most, and {:.0} MB of BPF maps",
-            status(pid, "VmRSS:")? / 1024.0,
+            "{resident:.0} MB resident, {:.0} MB at most, and {maps:.0} MB of BPF maps; {:.0} MB \
+             in all, since the buffer among these is resident too, twice",
             status(pid, "VmHWM:")? / 1024.0,
-            maps(pid)? / 1024.0 / 1024.0,
+            resident - mapped(pid)? / 1024.0 + maps,
         );
         row(&[format!("memory, `--all`, {what}"), memory]);
     }
@@ -79,6 +81,22 @@ fn number(text: &str, name: &str) -> io::Result<f64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     let value = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
     value.ok_or_else(|| io::Error::other(format!("no {name}")))
+}
+
+/// Kilobytes of BPF maps that are mapped into a process, which has them in its own too.
+fn mapped(pid: u32) -> io::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
+    let mut of_maps = false;
+    let mut sum = 0.0;
+    for line in text.lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        if !name.ends_with(':') {
+            of_maps = line.ends_with("bpf-map");
+        } else if of_maps && name == "Rss:" {
+            sum += number(line, name)?;
+        }
+    }
+    Ok(sum)
 }
 
 /// Bytes of the BPF maps that a process has.
