@@ -8,14 +8,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// A loader that knows nothing of the kernel's types: it needs them to relocate members,
 /// which these programs do by themselves.
 ///
-/// `EbpfLoader::new` of aya 0.14 reads all of them even so, which would be a third of a
-/// start. Where it can open no file it does without. So it may open none, unless there is
-/// another thread, which may need to.
+/// `EbpfLoader::new` of aya 0.14 reads all of them even so, which was more than half of a
+/// start; where it can open no file it does without.
 ///
 /// # Errors
 ///
 /// The limit of open files could not be set as it was.
 pub(super) fn without_types<'a>() -> io::Result<EbpfLoader<'a>> {
+    let mut loader = without_files(EbpfLoader::new)?;
+    loader.btf(None);
+    Ok(loader)
+}
+
+/// Does some work that is to open no file, unless there is another thread, which may have to.
+fn without_files<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     let alone = fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
     let limit = getrlimit(Resource::Nofile);
     let none = Rlimit {
@@ -23,12 +29,11 @@ pub(super) fn without_types<'a>() -> io::Result<EbpfLoader<'a>> {
         ..limit
     };
     let limited = alone && setrlimit(Resource::Nofile, none).is_ok();
-    let mut loader = EbpfLoader::new();
+    let done = work();
     if limited {
         setrlimit(Resource::Nofile, limit)?;
     }
-    loader.btf(None);
-    Ok(loader)
+    Ok(done)
 }
 
 #[cfg(test)]
@@ -36,10 +41,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_can_be_opened_afterwards() {
-        let before = getrlimit(Resource::Nofile);
-        without_types().expect("the limit is set as it was");
-        assert_eq!(getrlimit(Resource::Nofile), before);
-        fs::read("/proc/self/stat").expect("a file");
+    fn no_file_is_opened_meanwhile_and_any_can_be_afterwards() {
+        let can_open = || fs::File::open("/proc/self/stat").is_ok();
+        // Another test may need files.
+        assert_eq!(without_files(can_open).ok(), Some(true));
+        // SAFETY: the child has no other thread, and no lock of those that were there is
+        // needed to open a file.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let right = without_files(can_open).is_ok_and(|opened| !opened) && can_open();
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(!right)) }
+        }
+        let mut status = -1;
+        // SAFETY: waits for a child, and writes its status to a place of the right type.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0);
     }
 }
