@@ -22,4 +22,5 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     let named = types.named(["a", "task_struct"]);
     let _ = named.first(Kind::Struct, "task_struct");
+    Types::parse(&named.excerpt()).expect("an excerpt is type information");
 }
