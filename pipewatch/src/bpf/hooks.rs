@@ -36,7 +36,6 @@ pub fn drifted() -> Result<Vec<String>, NotLoaded> {
 /// Names with what stands behind them: the arguments of a function or typed
 /// tracepoint, the members of a structure. Some names stand for several things.
 struct Declared<'a> {
-    types: &'a Types<'a>,
     named: Named<'a>,
 }
 
@@ -44,15 +43,17 @@ impl<'a> Declared<'a> {
     fn by(types: &'a Types<'a>) -> Self {
         let places = PLACES.iter().map(|(structure, ..)| (*structure).to_owned());
         let wanted = PROGRAMS.iter().map(|program| symbol(program.hook));
-        let named = types.named(wanted.chain(places));
-        Self { types, named }
+        Self {
+            named: types.named(wanted.chain(places)),
+        }
     }
 
     fn drifted(&self) -> Vec<String> {
         let hooks = PROGRAMS.iter().filter_map(|program| self.drift_of(program));
         let places = PLACES.iter().filter_map(|&(structure, member, offset)| {
             let mut structures = self.named.all(Kind::Struct, structure);
-            let fits = structures.any(|(id, _)| self.types.offset_of(id, member) == Some(offset));
+            let fits =
+                structures.any(|(id, _)| self.named.types.offset_of(id, member) == Some(offset));
             (!fits).then(|| format!("{structure}.{member} is not at byte {offset}"))
         });
         hooks.chain(places).collect()
@@ -92,14 +93,14 @@ impl<'a> Declared<'a> {
         match hook {
             // The first argument is the tracepoint's own, and no program's.
             Hook::Typed(_) => {
-                let pointer = self.types.get(of.of)?;
+                let pointer = self.named.types.get(of.of)?;
                 Some(self.parameters(pointer.of)?.skip(1).collect())
             }
             Hook::Enter(_) | Hook::Exit(_) => Some(self.parameters(of.of)?.collect()),
             Hook::Iterator(_) => {
                 let members = of.members().iter().zip(0..);
                 let said = members.map(|(member, slot)| {
-                    let text = self.types.declaration(member.of.get());
+                    let text = self.named.types.declaration(member.of.get());
                     if of.offset(member) == Some(slot * SLOT) {
                         text
                     } else {
@@ -112,8 +113,8 @@ impl<'a> Declared<'a> {
     }
 
     fn parameters(&self, function: u32) -> Option<impl Iterator<Item = String>> {
-        let parameters = self.types.get(function)?.parameters()?.iter();
-        Some(parameters.map(|one| self.types.declaration(one.of.get())))
+        let parameters = self.named.types.get(function)?.parameters()?.iter();
+        Some(parameters.map(|one| self.named.types.declaration(one.of.get())))
     }
 }
 

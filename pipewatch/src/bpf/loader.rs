@@ -8,8 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// A loader that knows nothing of the kernel's types: it needs them to relocate members,
 /// which these programs do by themselves.
 ///
-/// `EbpfLoader::new` of aya 0.14 reads all of them even so, which was more than half of a
-/// start; where it can open no file it does without.
+/// `EbpfLoader::new` of aya 0.14 reads all of them even so, which was more than half of what
+/// a snapshot took; where it can open no file it does without.
 ///
 /// # Errors
 ///

@@ -1,11 +1,12 @@
 //! The kernel side at work: loading, what it reports, and its iterators.
 
+mod attach;
 pub mod btf;
 mod casts;
 mod cause;
 mod hooks;
 mod loader;
-pub mod named;
+mod named;
 mod native_stacks;
 mod offsets;
 mod programs;
@@ -34,10 +35,11 @@ use pipewatch_ebpf::{
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 pub use self::{
+    attach::Attached,
     cause::Cause,
     hooks::drifted,
     native_stacks::NativeStacks,
-    programs::{Attached, Hook, Mechanism, PROGRAMS, Program, Release},
+    programs::{Hook, Mechanism, PROGRAMS, Program, Release},
     pythons::Pythons,
 };
 use self::{
@@ -212,18 +214,18 @@ impl Kernel {
         let types = types.join().unwrap_or_else(|panic| resume_unwind(panic));
         let btf = types
             .map_err(|error| unexpected("understand the kernel's type information", &error))?;
-        if let Err(refused) = programs::load_iterators(&mut ebpf, &btf, *casts != Casts::NONE) {
+        if let Err(refused) = attach::load_iterators(&mut ebpf, &btf, *casts != Casts::NONE) {
             if *casts == Casts::NONE {
                 return Err(refused);
             }
             // They need a kernel that compiles programs.
             ebpf = load_object(&mut loader, &Casts::NONE)?;
-            programs::load_iterators(&mut ebpf, &btf, false)?;
+            attach::load_iterators(&mut ebpf, &btf, false)?;
         }
-        let searches = programs::typed::<Iter>(&mut ebpf, programs::SEARCH);
+        let searches = attach::typed::<Iter>(&mut ebpf, programs::SEARCH);
         let searches = searches.is_ok_and(|program| program.fd().is_ok());
         let attached = if options.probes {
-            Some(programs::attach(&mut ebpf, &btf, mechanisms)?)
+            Some(attach::attach(&mut ebpf, &btf, mechanisms)?)
         } else {
             None
         };
@@ -512,7 +514,7 @@ impl Kernel {
     /// Runs an iterator, and hands on what it tells.
     fn iterate(&mut self, name: &str, mut take: impl FnMut(&Record)) -> Result<(), Problem> {
         let failed = |error: &dyn std::error::Error| unexpected(&format!("run {name}"), error);
-        let iter: &mut Iter = programs::typed(&mut self.ebpf, name).map_err(|e| failed(&e))?;
+        let iter: &mut Iter = attach::typed(&mut self.ebpf, name).map_err(|e| failed(&e))?;
         let link = iter.attach().map_err(|error| failed(&error))?;
         let link = iter.take_link(link).map_err(|error| failed(&error))?;
         let file = link.into_file().map_err(|error| failed(&error))?;

@@ -125,10 +125,11 @@ impl Engine {
                         continue;
                     };
                     // An epoll set has files, and others may add to it.
-                    let replaced = self
-                        .world
-                        .may_be_replaced(*table, *fd, *actor, *since, self.lost);
-                    if replaced && !call.is_of_process() {
+                    if !call.is_of_process()
+                        && self
+                            .world
+                            .may_be_replaced(*table, *fd, *actor, *since, self.lost)
+                    {
                         continue;
                     }
                     let sleep = Sleep {
@@ -455,7 +456,7 @@ impl Engine {
             // Who polls is looked at anew before each look: it may just have ended that.
             let Wait { actor, sleep, .. } = tracked.wait;
             let poller = evidence.task(actor.tid);
-            let asleep = poller.is_some_and(|task| task.asleep == Some(sleep.nvcsw));
+            let asleep = poller.is_some_and(|task| task.continues(&sleep));
             if !asleep && tracked.seen < self.listed {
                 tracked.pause(now);
                 return None;
@@ -512,7 +513,8 @@ impl Engine {
         };
         // Writers were listed before threads were: they may have written or let go since.
         let same = |row: &&EndRow| row.writers > 0 && row.end.head == end.head;
-        let stale = tracked.went_on.is_none() && rows.first().is_some_and(same);
+        let told = tracked.reported.is_some();
+        let stale = told && tracked.went_on.is_none() && rows.first().is_some_and(same);
         let since = *tracked.went_on.get_or_insert(tracked.woken.unwrap_or(now));
         let dying = outcome == Outcome::Interrupted && runs && now.since(since) < DYING;
         if stale || dying {

@@ -53,8 +53,7 @@ pub fn measure() -> io::Result<()> {
         let resident = status(pid, "VmRSS:")? / 1024.0;
         let maps = maps(pid)? / 1024.0 / 1024.0;
         let memory = format!(
-            "{resident:.0} MB resident, {:.0} MB at most, and {maps:.0} MB of BPF maps; {:.0} MB \
-             in all, since the buffer among these is resident too, twice",
+            "{resident:.0} MB resident, {:.0} MB at most, and {maps:.0} MB of BPF maps; {:.0} MB in all",
             status(pid, "VmHWM:")? / 1024.0,
             resident - mapped(pid)? / 1024.0 + maps,
         );
@@ -83,7 +82,7 @@ fn number(text: &str, name: &str) -> io::Result<f64> {
     value.ok_or_else(|| io::Error::other(format!("no {name}")))
 }
 
-/// Kilobytes of BPF maps that are mapped into a process, which has them in its own too.
+/// Kilobytes of BPF maps that are resident in a process, and its maps anyway.
 fn mapped(pid: u32) -> io::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut of_maps = false;
