@@ -8,12 +8,13 @@ use pipewatch_ebpf::abi::{
     COMM_LEN, COUNTER_DROPPED, COUNTER_EVENTS, End, Entry, PythonStack, Record, Task,
 };
 
-use crate::maps::{COUNTERS, EVENTS, STACKS, setting};
+use crate::maps::{COUNTERS, EVENTS, STACKS, WOKEN_AT, setting};
 
 const BPF_F_USER_STACK: u64 = 1 << 8;
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
+const BPF_RB_PROD_POS: u64 = 3;
 
 /// A record of `kind`, stamped now.
 #[inline(always)]
@@ -64,23 +65,36 @@ pub fn words_to_comm(words: [u64; 2]) -> [u8; COMM_LEN] {
     unsafe { core::mem::transmute(words) }
 }
 
-/// Sends a record that user space may read at its next look: it is woken only
-/// when many have come, so that an event costs the watched process no wake-up
-/// of another task; and not again with each that comes until it has got to reading, unless
-/// that takes long: entries, which wake nobody, may be more than what it is woken at.
+/// Sends a record that user space may read at its next look: it is woken only when many
+/// have come, so that an event costs the watched process no wake-up of another task.
 #[inline(always)]
 pub fn send(record: &Record) {
+    output(record, wake_up());
+}
+
+/// Whether to wake user space: if much is unread, and as much has come since it was last
+/// woken for that, so that it is woken once until it has got to reading.
+///
+/// Global, for the reason that `probes::walk` tells: each way out of here would double what
+/// the verifier has to go through.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn wake_up() -> u64 {
     let many = u64::from(setting!(WAKE_BYTES));
-    let unread = EVENTS.query(BPF_RB_AVAIL_DATA);
-    let wake = unread > many && (unread <= 2 * many || unread > 4 * many);
-    output(
-        record,
-        if wake {
-            BPF_RB_FORCE_WAKEUP
-        } else {
-            BPF_RB_NO_WAKEUP
-        },
-    );
+    if EVENTS.query(BPF_RB_AVAIL_DATA) <= many {
+        return BPF_RB_NO_WAKEUP;
+    }
+    let written = EVENTS.query(BPF_RB_PROD_POS);
+    let woken_at = &raw mut WOKEN_AT;
+    // SAFETY: an aligned word that lives as long as the program, read and written at once;
+    // of two CPUs that come here at the same time both wake, which harms nobody.
+    unsafe {
+        if written.wrapping_sub(woken_at.read_volatile()) <= many {
+            return BPF_RB_NO_WAKEUP;
+        }
+        woken_at.write_volatile(written);
+    }
+    BPF_RB_FORCE_WAKEUP
 }
 
 /// Sends an entry of a table, which wakes nobody: a record comes after the last one.
@@ -139,7 +153,7 @@ pub fn stack<C: EbpfContext>(ctx: &C) -> i32 {
     if setting!(WITH_STACKS) != 1 {
         return -1;
     }
-    let map = (&raw const STACKS).cast_mut().cast();
+    let map = (&raw mut STACKS).cast();
     // SAFETY: `ctx` is this program's context and `map` a stack map.
     unsafe { bpf_get_stackid(ctx.as_ptr(), map, BPF_F_USER_STACK) as i32 }
 }

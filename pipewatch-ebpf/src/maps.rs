@@ -2,9 +2,9 @@
 //! before loading.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, bpf_map_def, bpf_map_type::BPF_MAP_TYPE_STACK_TRACE},
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, StackTrace},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use pipewatch_ebpf::{
     abi::{Armed, COUNTERS as COUNTER_COUNT, Layout, MAX_ASKED, Python, Record},
@@ -51,9 +51,26 @@ pub static ASKED: HashMap<u64, u8> = HashMap::with_max_entries(MAX_ASKED, BPF_F_
 pub static ROW: Array<Record> = Array::with_max_entries(1, 0);
 
 /// User stacks by id. Ids are never reused while loaded: a collision costs the
-/// newer stack (a negative id) and never shows a wrong one.
+/// newer stack (a negative id) and never shows a wrong one. Defined by hand, as aya's type
+/// has room for 127 frames in each, and so takes twice the memory; and mutable, as that puts it
+/// into the same section as the others.
 #[map]
-pub static STACKS: StackTrace = StackTrace::with_max_entries(4_096, 0);
+pub static mut STACKS: bpf_map_def = bpf_map_def {
+    type_: BPF_MAP_TYPE_STACK_TRACE,
+    key_size: size_of::<u32>() as u32,
+    value_size: size_of::<[u64; NATIVE_FRAMES]>() as u32,
+    max_entries: 4_096,
+    map_flags: 0,
+    id: 0,
+    pinning: 0,
+};
+
+/// How many frames of a user stack are kept, the innermost ones.
+const NATIVE_FRAMES: usize = 64;
+
+/// How far the buffer had been written when user space was last woken since much was
+/// unread.
+pub static mut WOKEN_AT: u64 = 0;
 
 /// A start value that no other constant has: LLVM merges constants with equal
 /// bytes, and an overridden static that was merged with, say, a map key of 0
