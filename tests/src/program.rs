@@ -75,17 +75,26 @@ impl Output {
 impl Program {
     /// Starts `command` with all three standard streams connected to the test.
     pub fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts `command` without reading what it prints: it may leave processes behind that
+    /// would keep whoever does from the end of it.
+    pub fn unread(mut command: Command) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let mut child = command
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let seen = Arc::new(Seen::default());
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("a piped stdout");
-        let stderr = child.stderr.take().expect("a piped stderr");
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let pid = Pid::from_raw(child.id() as i32);
         spawn(&seen, move |seen| read_stdout(seen, stdout));
         spawn(&seen, move |seen| read_stderr(seen, stderr));
@@ -272,9 +281,15 @@ fn spawn(seen: &Arc<Seen>, work: impl FnOnce(&Seen) + Send + 'static) -> JoinHan
     thread::spawn(move || work(&seen))
 }
 
-fn read_stdout(seen: &Seen, stdout: impl Read) {
-    for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line).into_owned();
+/// The lines of a stream, if it is read.
+fn lines(stream: Option<impl Read>) -> impl Iterator<Item = String> {
+    let lines = stream.map(|stream| BufReader::new(stream).split(b'\n'));
+    let lines = lines.into_iter().flatten().map_while(Result::ok);
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned())
+}
+
+fn read_stdout(seen: &Seen, stdout: Option<impl Read>) {
+    for line in lines(stdout) {
         seen.note(|state| {
             if let Ok(object) = serde_json::from_str(&line) {
                 state.wrong = state.wrong.take().or_else(|| complaint(&object));
@@ -298,10 +313,10 @@ fn complaint(object: &Value) -> Option<String> {
     })
 }
 
-fn read_stderr(seen: &Seen, stderr: impl Read) {
-    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+fn read_stderr(seen: &Seen, stderr: Option<impl Read>) {
+    for line in lines(stderr) {
         seen.note(|state| {
-            state.stderr += &String::from_utf8_lossy(&line);
+            state.stderr += &line;
             state.stderr.push('\n');
         });
     }

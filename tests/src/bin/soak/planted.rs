@@ -35,7 +35,7 @@ pub const UNSETTLED: [&str; 18] = [
 pub fn enact(shapes: &[&Shape]) {
     let programs: Vec<Program> = shapes
         .iter()
-        .map(|shape| Program::start(shape.command()))
+        .map(|shape| Program::unread(shape.command()))
         .collect();
     for program in programs {
         program.finish(LASTING);
