@@ -22,12 +22,15 @@ impl World {
         let mut known = std::mem::take(&mut self.tables);
         self.threads.clear();
         self.processes.clear();
-        for pipe in self.pipes.values_mut() {
-            pipe.slots = 0;
-        }
         for row in snapshot.tasks.iter().filter(|row| row.is_alive()) {
             self.add_thread(row.actor, row.table);
         }
+        // There may be very many, so memory counts: what is freed here leaves no holes
+        // between the ends, which come after it.
+        pack(&mut self.threads);
+        pack(&mut self.processes);
+        pack(&mut self.tables);
+        self.show_pipes(snapshot);
         let owners = self.owners();
         if let Some(lost) = lost {
             self.missed_releases(&known, &former, snapshot, lost);
@@ -47,11 +50,19 @@ impl World {
         for table in self.tables.values_mut() {
             table.known = true;
         }
-        self.pipes.retain(|_, pipe| pipe.slots > 0);
-        pack(&mut self.threads);
-        pack(&mut self.processes);
-        pack(&mut self.tables);
-        pack(&mut self.pipes);
+    }
+
+    /// Keeps the pipes that are shown, which nobody is known to hold yet, and no others.
+    fn show_pipes(&mut self, snapshot: &Snapshot) {
+        let mut shown: BTreeSet<PipeId> = snapshot.ends.iter().map(|row| row.end.pipe).collect();
+        let mut former = std::mem::take(&mut self.pipes);
+        let known = |id: &PipeId| {
+            let mut pipe = former.remove(id).unwrap_or_default();
+            pipe.slots = 0;
+            (*id, pipe)
+        };
+        self.pipes = shown.iter().map(known).collect();
+        self.changed.append(&mut shown);
     }
 
     /// Who held a write end and does not any more has let go of it unseen.
