@@ -1,6 +1,9 @@
 //! A snapshot of the kernel's tables, with what is looked up in it often.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use super::{Wait, role::INIT};
 use crate::{
@@ -11,6 +14,9 @@ use crate::{
 
 /// Processes that hold a write end of a pipe, with all their descriptors on it.
 type Holders<'a> = BTreeMap<ProcKey, Vec<&'a EndRow>>;
+
+/// Some of the processes that there are.
+type Processes<'a> = Box<dyn Iterator<Item = ProcKey> + 'a>;
 
 /// The present, as the kernel shows it.
 pub struct Evidence<'a> {
@@ -168,9 +174,9 @@ impl<'a> Evidence<'a> {
         let mut stuck = BTreeSet::from([reader]);
         let mut looked_at = BTreeSet::new();
         // Not by recursion: a chain of processes may be of any length.
-        let mut path = vec![(None, vec![process])];
+        let mut path = vec![(None, Box::new(iter::once(process)) as Processes<'_>)];
         while let Some((of, left)) = path.last_mut() {
-            let Some(next) = left.pop() else {
+            let Some(next) = left.next() else {
                 stuck.extend(*of);
                 path.pop();
                 continue;
@@ -178,43 +184,44 @@ impl<'a> Evidence<'a> {
             if stuck.contains(&next) {
                 continue;
             }
-            let waits_for = self.waits_for(next);
-            if waits_for.is_empty() || !looked_at.insert(next) {
+            let mut waits_for = self.waits_for(next).peekable();
+            if waits_for.peek().is_none() || !looked_at.insert(next) {
                 return false;
             }
-            path.push((Some(next), waits_for));
+            path.push((Some(next), Box::new(waits_for)));
         }
         true
     }
 
     /// The processes of which one must end, write or close before this one goes
-    /// on; none if it waits for something else too, or for nothing.
-    fn waits_for(&self, process: ProcKey) -> Vec<ProcKey> {
+    /// on; none if it waits for something else too, or for nothing. There may be very many,
+    /// and mostly the first tells enough.
+    fn waits_for(&self, process: ProcKey) -> Processes<'_> {
         let [thread] = self.threads(process) else {
-            return Vec::new();
+            return Box::new(iter::empty());
         };
         if let Some(wait) = thread.waits_for {
             return self.children(process.pid, wait);
         }
         let Some(sleep) = thread.sleep else {
-            return Vec::new();
+            return Box::new(iter::empty());
         };
         let pipe = sleep.end.pipe;
         let row = self.ends(pipe).first();
         let complete = row.is_some_and(|row| row.writers as usize == self.writers_shown(pipe));
         if complete {
-            self.holders(pipe).keys().copied().collect()
+            Box::new(self.holders(pipe).keys().copied())
         } else {
-            Vec::new()
+            Box::new(iter::empty())
         }
     }
 
-    fn children(&self, parent: Pid, wait: WaitFor) -> Vec<ProcKey> {
+    fn children(&self, parent: Pid, wait: WaitFor) -> Processes<'_> {
         match wait {
-            WaitFor::Any => self.children.get(&parent).cloned().unwrap_or_default(),
+            WaitFor::Any => Box::new(self.children.get(&parent).into_iter().flatten().copied()),
             WaitFor::Process(pid) => {
                 let range = self.threads.range(ProcKey::all_of(pid));
-                range.map(|(process, _)| *process).collect()
+                Box::new(range.map(|(process, _)| *process))
             }
         }
     }

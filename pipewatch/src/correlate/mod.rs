@@ -10,6 +10,8 @@ mod role;
 mod timeline;
 mod words;
 
+use std::iter;
+
 pub use self::evidence::Evidence;
 use self::{
     role::{Holding, Role, role},
@@ -21,7 +23,7 @@ use crate::{
         Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step, Verdict,
         Via, ViaKind,
     },
-    ids::{Ktime, Pid, TableId},
+    ids::{Ktime, Pid, PipeId, ProcKey, TableId},
     world::{Pipe, Provenance, World},
 };
 
@@ -67,13 +69,40 @@ pub struct Judgement {
     pub hint: String,
 }
 
+/// Whether the reader itself, or who made the pipe, is enough to see that a wait is healthy:
+/// [`judge`] would say so, and that it could be judged. Where a pool of workers reads a pipe
+/// that all of them hold, it would look at each of them for each of them.
+pub fn is_plainly_healthy(wait: &Wait, evidence: &Evidence<'_>, world: &World) -> bool {
+    let id = wait.sleep.end.pipe;
+    let pipe = world.pipe(id);
+    let holders = evidence.holders(id);
+    let tells = |process: &ProcKey| {
+        holders.get(process).is_some_and(|rows| {
+            match role(&Holding::new(*process, rows, world), wait, pipe, evidence) {
+                Role::Itself { made } => made && holders.len() > 1,
+                role => role.is_known() && role.excuse().is_some(),
+            }
+        })
+    };
+    let maker = pipe.and_then(Pipe::created);
+    let maker = maker.map(|created| created.act.actor.process);
+    withheld(id, evidence).is_some()
+        && iter::once(wait.actor.process)
+            .chain(maker)
+            .any(|it| tells(&it))
+}
+
+/// A descriptor of a pipe whose readers get neither bytes nor the end of file now.
+fn withheld<'a>(id: PipeId, evidence: &Evidence<'a>) -> Option<&'a EndRow> {
+    let row = evidence.ends(id).first()?;
+    let withheld = row.writers > 0 && evidence.ends(id).iter().all(|row| !row.buffered);
+    withheld.then_some(row)
+}
+
 /// Judges a wait. `None`: EOF is not withheld, the reader is about to go on.
 pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<Judgement> {
     let id = wait.sleep.end.pipe;
-    let row = evidence.ends(id).first()?;
-    if row.writers == 0 || evidence.ends(id).iter().any(|row| row.buffered) {
-        return None;
-    }
+    let row = withheld(id, evidence)?;
     let complete = evidence.writers_shown(id) == row.writers as usize;
     let mut found: Vec<(Holding<'_>, Role)> = evidence
         .holders(id)

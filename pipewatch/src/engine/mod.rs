@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
 use crate::{
-    correlate::{Evidence, Judgement, Wait, judge},
+    correlate::{Evidence, Judgement, Wait, is_plainly_healthy, judge},
     event::{Actor, Arm, Doing, End, EndRow, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId, Waits},
     ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
@@ -476,6 +476,16 @@ impl Engine {
             }
         }
         (tracked.woken, tracked.went_on) = (None, None);
+        let silent = tracked.reported.is_none() && !self.rules.healthy;
+        if silent && is_plainly_healthy(&tracked.wait, evidence, &self.world) {
+            debug_assert!(
+                judge(&tracked.wait, evidence, &mut self.world)
+                    .is_some_and(|it| it.verdict == Verdict::Waiting && it.judged)
+            );
+            tracked.healthy = Some(true);
+            tracked.rest(now);
+            return None;
+        }
         match judge(&tracked.wait, evidence, &mut self.world) {
             Some(mut judgement) => {
                 tracked.leaving = None;
@@ -554,8 +564,7 @@ impl Engine {
         // healthy; to take one back, or to name other holders, needs less.
         let needs_proof = told.is_none() || (told == Some(Verdict::Waiting) && !healthy);
         if needs_proof && !worth {
-            tracked.suspect = false;
-            tracked.look = Some(refresh(now, now.since(tracked.wait.sleep.since)));
+            tracked.rest(now);
             return None;
         }
         self.arms.push(tracked.arm());

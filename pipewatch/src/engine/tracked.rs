@@ -91,6 +91,12 @@ impl Tracked {
         self.look = Some(now.after(lasting.clamp(SETTLE, longest)));
     }
 
+    /// Nothing is to be said of it: looks again when all such are looked at.
+    pub(super) fn rest(&mut self, now: Ktime) {
+        (self.suspect, self.leaving) = (false, None);
+        self.look = Some(refresh(now, now.since(self.wait.sleep.since)));
+    }
+
     pub(super) fn arm(&mut self) -> Arm {
         self.armed = Some(self.wait.sleep.nvcsw);
         Arm {
