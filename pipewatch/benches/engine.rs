@@ -1,6 +1,7 @@
 //! What the engine takes for an event, after a thousand events and after a million:
 //! it must not depend on how much has happened before. And what it takes to judge a read of
-//! a pipe that a hundred processes hold, or ten thousand: for each of them the same.
+//! a pipe that a hundred processes hold, or ten thousand, and as many such reads: for each of
+//! them the same.
 //!
 //! The events are those of `scenario storm` (50 threads, 200 forks, pipes and a leak)
 //! as `pipewatch --record` wrote them, again and again: each time with other
@@ -29,6 +30,16 @@ const TRACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/storm.trace.gz
 const HISTORIES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// How many processes hold a write end.
 const HOLDERS: [u32; 3] = [100, 1_000, 10_000];
+/// The first of the server's workers.
+const READER: u32 = 2;
+const READ: Mode = Mode {
+    read: true,
+    write: false,
+};
+const WRITE: Mode = Mode {
+    read: false,
+    write: true,
+};
 /// How many are made ready at a time.
 const BATCH: u64 = 1_000;
 
@@ -109,13 +120,27 @@ fn tell(engine: &mut Engine, events: &mut impl Iterator<Item = Input>, count: u6
 /// A read lasts, of a pipe whose write end is with the workers of a server, which nobody saw
 /// it make; it is looked at again and again.
 fn judgement(criterion: &mut Criterion) {
+    look_again(criterion, "judgement", |number| match number {
+        READER => &[READ],
+        _ => &[WRITE],
+    });
+}
+
+/// The workers of such a server wait for work from a pipe that all of them hold.
+fn pool(criterion: &mut Criterion) {
+    look_again(criterion, "pool", |_| &[READ, WRITE]);
+}
+
+/// What is due is looked at again and again, of so many processes that have these ends of a
+/// pipe.
+fn look_again(criterion: &mut Criterion, name: &str, ends: fn(u32) -> &'static [Mode]) {
     let rules = trace().header.rules;
-    let mut group = criterion.benchmark_group("judgement");
+    let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.warm_up_time(Duration::from_millis(300));
     group.measurement_time(Duration::from_millis(500));
     for holders in HOLDERS {
-        let snapshot = read_amid(holders);
+        let snapshot = server(holders, ends);
         let mut engine = Engine::new(rules);
         engine.adopt(&snapshot, None);
         let mut now = Ktime(0);
@@ -130,10 +155,10 @@ fn judgement(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn read_amid(holders: u32) -> Snapshot {
-    const READER: u32 = 2;
+/// A server that has so many workers, each of which sleeps in a read if it can.
+fn server(workers: u32, ends: fn(u32) -> &'static [Mode]) -> Snapshot {
     // Its id is the highest, as it may be once ids are used again.
-    let server = READER + holders;
+    let server = READER + workers;
     let mut snapshot = Snapshot::default();
     for number in READER..=server {
         let actor = Actor {
@@ -144,52 +169,47 @@ fn read_amid(holders: u32) -> Snapshot {
             tid: Tid(number),
             comm: "worker".into(),
         };
-        let reads = number == READER;
-        let end = End {
-            fd: Fd(3),
+        let table = TableId(number.into());
+        let of = |(fd, mode): (u32, &Mode)| End {
+            fd: Fd(fd),
             pipe: PipeId { dev: 1, inode: 1 },
             address: 1,
-            file: FileId(u64::from(reads)),
-            mode: Mode {
-                read: reads,
-                write: !reads,
-            },
+            file: FileId(mode.read.into()),
+            mode: *mode,
             cloexec: false,
             kind: Kind::Pipe,
             head: Some(0),
         };
-        let table = TableId(number.into());
+        let ends: Vec<End> = (3..).zip(ends(number)).map(of).collect();
+        let alone = ends.len() == 1 && ends[0].mode.read;
+        let read = ends.iter().find(|end| end.mode.read && number != server);
         snapshot.tasks.push(TaskRow {
             actor,
             table,
-            parent: Pid(if [READER, server].contains(&number) {
-                1
-            } else {
-                server
-            }),
+            parent: Pid(if alone || number == server { 1 } else { server }),
             stopped: false,
             asleep: Some(1),
             multiplexed: None,
             waits_for: None,
-            sleep: reads.then_some(Sleep {
+            sleep: read.map(|end| Sleep {
                 since: Ktime(0),
-                end,
+                end: *end,
                 call: Call::Read,
                 nvcsw: 1,
                 previous: None,
             }),
         });
-        snapshot.ends.push(EndRow {
+        snapshot.ends.extend(ends.into_iter().map(|end| EndRow {
             actor,
             table,
             end,
             writers: 1,
             buffered: false,
             ring: false,
-        });
+        }));
     }
     snapshot
 }
 
-criterion_group!(benches, engine, judgement);
+criterion_group!(benches, engine, judgement, pool);
 criterion_main!(benches);

@@ -275,14 +275,27 @@ pub struct Hang {
     pub hint: String,
 }
 
+/// So many holders, the most culpable, are told of at length: a pool of workers may have
+/// thousands, each of which waits and holds.
+pub const LOOKED_INTO: usize = 64;
+
 impl Hang {
-    /// The processes it tells of: who waits, who holds, who made the pipe, and by whose
-    /// acts holders came by their ends.
+    /// The holders that are looked into.
+    pub fn looked_into(&self) -> &[Holder] {
+        let count = self.holders.len().min(LOOKED_INTO);
+        &self.holders[..count]
+    }
+
+    /// The processes it tells of at length: who waits, who holds, who made the pipe, and by
+    /// whose acts holders came by their ends.
     pub fn processes(&self) -> BTreeSet<ProcKey> {
         let made = self.channel.created.map(|created| created.act);
-        let vias = self.holders.iter().filter_map(|holder| holder.via.act);
+        let vias = self
+            .looked_into()
+            .iter()
+            .filter_map(|holder| holder.via.act);
         let actors = vias.chain(made).map(|act| act.actor.process);
-        let holders = self.holders.iter().map(|holder| holder.process);
+        let holders = self.looked_into().iter().map(|holder| holder.process);
         holders
             .chain(actors)
             .chain([self.reader.actor.process])

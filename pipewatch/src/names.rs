@@ -27,7 +27,7 @@ impl Names {
     pub fn of(hang: &Hang) -> Self {
         let mut names = Self::default();
         let reader = hang.reader.actor.process;
-        let holders = hang.holders.iter().map(|holder| holder.process);
+        let holders = hang.looked_into().iter().map(|holder| holder.process);
         for process in holders.chain([reader]) {
             if let Some(words) = procfs::cmdline(process.pid) {
                 names.cmdlines.insert(process, words);

@@ -92,9 +92,20 @@ fn engine(workspace: &Workspace) -> Result<String> {
     for (history, median) in medians(&results.join(ENGINE))? {
         table += &format!("| {history} | {median:.0} ns |\n");
     }
-    table += "\n| holders of the pipe | to judge one read, for each holder |\n|---|---|\n";
-    for (holders, median) in medians(&results.join("judgement"))? {
-        table += &format!("| {holders} | {:.0} ns |\n", median / holders as f64);
+    for (group, head) in [
+        (
+            "judgement",
+            "| holders of the pipe | to judge one read, for each holder |",
+        ),
+        (
+            "pool",
+            "| workers that all read a pipe and hold it | to judge all reads, for each |",
+        ),
+    ] {
+        table += &format!("\n{head}\n|---|---|\n");
+        for (processes, median) in medians(&results.join(group))? {
+            table += &format!("| {processes} | {:.0} ns |\n", median / processes as f64);
+        }
     }
     Ok(table)
 }

@@ -23,6 +23,8 @@ pub struct Evidence<'a> {
     ends: BTreeMap<PipeId, Vec<&'a EndRow>>,
     holders: BTreeMap<PipeId, Holders<'a>>,
     writers: BTreeMap<PipeId, BTreeSet<FileId>>,
+    /// Pipes with something in them.
+    buffered: BTreeSet<PipeId>,
     /// Pipes of orphaned pools.
     pools: BTreeSet<PipeId>,
     tasks: BTreeMap<Tid, &'a TaskRow>,
@@ -40,9 +42,13 @@ impl<'a> Evidence<'a> {
         let mut ends: BTreeMap<PipeId, Vec<&EndRow>> = BTreeMap::new();
         let mut holders: BTreeMap<PipeId, Holders<'_>> = BTreeMap::new();
         let mut writers: BTreeMap<PipeId, BTreeSet<FileId>> = BTreeMap::new();
+        let mut buffered = BTreeSet::new();
         for row in &snapshot.ends {
             let pipe = row.end.pipe;
             ends.entry(pipe).or_default().push(row);
+            if row.buffered {
+                buffered.insert(pipe);
+            }
             if row.end.mode.write {
                 writers.entry(pipe).or_default().insert(row.end.file);
             }
@@ -74,6 +80,7 @@ impl<'a> Evidence<'a> {
             pools,
             holders,
             writers,
+            buffered,
             tasks: snapshot
                 .tasks
                 .iter()
@@ -104,6 +111,13 @@ impl<'a> Evidence<'a> {
     /// Every descriptor of a pipe, pipewatch's own too.
     pub fn ends(&self, pipe: PipeId) -> &[&'a EndRow] {
         self.ends.get(&pipe).map_or(&[], Vec::as_slice)
+    }
+
+    /// One of the descriptors of a pipe whose readers get neither bytes nor the end of file
+    /// now.
+    pub fn withheld(&self, pipe: PipeId) -> Option<&'a EndRow> {
+        let row = self.ends(pipe).first()?;
+        (row.writers > 0 && !self.buffered.contains(&pipe)).then_some(row)
     }
 
     /// How many open write descriptions are in fd tables.

@@ -20,10 +20,10 @@ use self::{
 use crate::{
     event::{Actor, EndRow, Kind, Sleep},
     finding::{
-        Cause, Certainty, Channel, Confidence, HeldFd, Holder, Reader, Relation, Step, Verdict,
-        Via, ViaKind,
+        Cause, Certainty, Channel, Confidence, HeldFd, Holder, LOOKED_INTO, Reader, Relation, Step,
+        Verdict, Via, ViaKind,
     },
-    ids::{Ktime, Pid, PipeId, ProcKey, TableId},
+    ids::{Ktime, Pid, ProcKey, TableId},
     world::{Pipe, Provenance, World},
 };
 
@@ -78,31 +78,23 @@ pub fn is_plainly_healthy(wait: &Wait, evidence: &Evidence<'_>, world: &World) -
     let holders = evidence.holders(id);
     let tells = |process: &ProcKey| {
         holders.get(process).is_some_and(|rows| {
-            match role(&Holding::new(*process, rows, world), wait, pipe, evidence) {
-                Role::Itself { made } => made && holders.len() > 1,
-                role => role.is_known() && role.excuse().is_some(),
-            }
+            let role = role(&Holding::new(*process, rows, world), wait, pipe, evidence);
+            let keeps_its_own = role == Role::Itself { made: true } && holders.len() > 1;
+            keeps_its_own || role.is_known() && role.excuse().is_some()
         })
     };
     let maker = pipe.and_then(Pipe::created);
     let maker = maker.map(|created| created.act.actor.process);
-    withheld(id, evidence).is_some()
+    evidence.withheld(id).is_some()
         && iter::once(wait.actor.process)
             .chain(maker)
             .any(|it| tells(&it))
 }
 
-/// A descriptor of a pipe whose readers get neither bytes nor the end of file now.
-fn withheld<'a>(id: PipeId, evidence: &Evidence<'a>) -> Option<&'a EndRow> {
-    let row = evidence.ends(id).first()?;
-    let withheld = row.writers > 0 && evidence.ends(id).iter().all(|row| !row.buffered);
-    withheld.then_some(row)
-}
-
 /// Judges a wait. `None`: EOF is not withheld, the reader is about to go on.
 pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<Judgement> {
     let id = wait.sleep.end.pipe;
-    let row = withheld(id, evidence)?;
+    let row = evidence.withheld(id)?;
     let complete = evidence.writers_shown(id) == row.writers as usize;
     let mut found: Vec<(Holding<'_>, Role)> = evidence
         .holders(id)
@@ -222,7 +214,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
             own.as_ref().map(|slot| slot.via.as_ref()),
             wait.sleep.end.kind,
             pipe,
-            found.iter().map(|(holding, _)| holding),
+            found.iter().take(LOOKED_INTO).map(|(holding, _)| holding),
         ),
         reader,
         holders: found

@@ -8,7 +8,7 @@ use crate::{
     world::{Pipe, Provenance},
 };
 
-/// The pipe's creation, the acts that brought the end to its holders, the forks by which the
+/// The pipe's creation, the acts that brought the end to these holders, the forks by which the
 /// reader came by its own (`via`), closes by the maker and the reader, the read.
 pub(super) fn timeline<'a>(
     reader: &Reader,

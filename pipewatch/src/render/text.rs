@@ -19,7 +19,7 @@ use crate::{
     cgroup,
     finding::{
         Confidence, Details, Finding, FreedHow, Hang, Holder, Lost, Outcome, Report, Resolved,
-        Started, Stopped, Verdict,
+        Started, Step, Stopped, Verdict,
     },
     ids::ProcKey,
 };
@@ -32,6 +32,8 @@ const LOST: Paint = AnsiColor::Yellow.on_default();
 
 /// So many holders are told of at length; the others are only named.
 const HOLDERS: usize = 4;
+/// So many steps are told at each end of a long timeline.
+const STEPS: usize = 12;
 
 /// The block or line for `report`.
 pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> String {
@@ -283,11 +285,13 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
 /// What happened, at times relative to the beginning of the wait.
 fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let since = hang.reader.since;
-    let mut rows: Vec<(String, String)> = hang
-        .timeline
-        .iter()
-        .map(|step| (offset(step.act.time, since), happening(step, hang, details)))
-        .collect();
+    let row = |step: &Step| (offset(step.act.time, since), happening(step, hang, details));
+    let steps = &hang.timeline;
+    let mut rows: Vec<(String, String)> = steps.iter().map(row).collect();
+    if steps.len() > 2 * STEPS + 1 {
+        let left_out = format!("{} more", steps.len() - 2 * STEPS);
+        rows.splice(STEPS..steps.len() - STEPS, [(String::new(), left_out)]);
+    }
     rows.push((offset(hang.time, since), "now: still waiting".to_owned()));
     let columns = rows
         .iter()

@@ -81,7 +81,8 @@ impl Question {
             act,
             walked: walked(&act),
         };
-        let holders = hang.holders.iter().map(|holder| Holding {
+        let told = hang.looked_into();
+        let holders = told.iter().map(|holder| Holding {
             process: holder.process,
             via: holder.via.act.map(recorded),
             forked: holder.via.kind == ViaKind::Fork && !holder.execed,
@@ -93,12 +94,12 @@ impl Question {
             let of_reader = key(&act) == key(&hang.reader.act());
             let of_holder = |holder: &Holder| holder.via.act == Some(act);
             let known = acts.iter().any(|known| key(&known.act) == key(&act));
-            if !of_reader && !known && !hang.holders.iter().any(of_holder) {
+            if !of_reader && !known && !told.iter().any(of_holder) {
                 acts.push(recorded(act));
             }
         }
         let reader = hang.reader.act();
-        let first_threads = hang.holders.iter().map(|it| Tid(it.process.pid.0));
+        let first_threads = told.iter().map(|it| Tid(it.process.pid.0));
         let asleep = first_threads.chain([reader.actor.tid]);
         Self {
             ticket,

@@ -543,6 +543,24 @@ fn the_unknown_is_null_and_bytes_survive_as_text() {
     assert_eq!(hang["holders"][0]["comm"], "x\nHANG #2\t\u{202e}y");
 }
 
+#[test]
+fn of_a_long_timeline_both_ends_are_told() {
+    let mut hang = race_hang();
+    let step = hang.timeline[1].clone();
+    hang.timeline = vec![step; 25];
+    let rows = |hang: &Hang| {
+        let reports = [Report::Finding(Finding::Hang(Box::new(hang.clone())))];
+        text(&reports, &Outside::default(), 120)
+    };
+    let forks = |text: &str| text.matches("forks").count();
+    let whole = rows(&hang);
+    assert!(!whole.contains(" more"), "{whole}");
+    hang.timeline.extend_from_within(..5);
+    let cut = rows(&hang);
+    assert_eq!(forks(&whole) - forks(&cut), 1, "{cut}");
+    assert!(cut.contains(" 6 more\n"), "{cut}");
+}
+
 fn hint(hang: &Hang, outside: &Outside) -> String {
     let reports = [Report::Finding(Finding::Hang(Box::new(hang.clone())))];
     let record = &records(&reports, outside)[0];
