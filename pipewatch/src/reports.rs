@@ -7,6 +7,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    allocator,
     finding::{Finding, Hang, Report},
     host::Host,
     names::{Names, Noted},
@@ -18,6 +19,9 @@ use crate::{
     stacks::{Answer, Desk, Left, Question, Ticket},
     trace_file::{Entry, Writer},
 };
+
+/// If more than that had to wait at once, what they took is given back.
+const MANY: usize = 64;
 
 /// Reports on their way.
 pub struct Reports {
@@ -158,6 +162,10 @@ impl Reports {
                 wall: |time| host.wall.of(time),
             };
             self.output.write(&first.report, &noted)?;
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > MANY {
+            self.waiting.shrink_to_fit();
+            allocator::trim();
         }
         self.output.settle()
     }
