@@ -20,7 +20,7 @@ fn healthy_waits_are_silent() {
         python(&["pool.py"]),
         scenario(&["good"]),
         scenario(&["sentinel", "--hold-ms", "90000"]),
-        shell("sleep 5 | cat; sleep 90"),
+        shell("sleep 5 | cat; sleep 90 | cat"),
         shell("yes | head > /dev/null; sleep 90"),
         shell(&tail),
     ]
