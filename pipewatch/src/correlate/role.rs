@@ -312,13 +312,9 @@ fn inferred(
     let untouched = unused
         && read_end
             .is_some_and(|row| row.end.is_same(&wait.sleep.end) && row.end.fd == wait.sleep.end.fd);
-    // What is at another number than the pipe was made with was put there, as was what is at
-    // two.
+    // What is at another number than the pipe was made with was put there.
     let made_at = pipe.and_then(Pipe::created).map(|created| created.fds[1]);
-    let written = holding.rows.iter().filter(|row| row.end.mode.write);
-    let in_place = write_end.end.fd.0 > 2
-        && made_at.is_none_or(|fd| fd == write_end.end.fd)
-        && written.count() == 1;
+    let in_place = write_end.end.fd.0 > 2 && made_at.is_none_or(|fd| fd == write_end.end.fd);
     if untouched && in_place && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
