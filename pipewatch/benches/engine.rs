@@ -32,14 +32,6 @@ const HISTORIES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const HOLDERS: [u32; 3] = [100, 1_000, 10_000];
 /// The first of the server's workers.
 const READER: u32 = 2;
-const READ: Mode = Mode {
-    read: true,
-    write: false,
-};
-const WRITE: Mode = Mode {
-    read: false,
-    write: true,
-};
 /// How many are made ready at a time.
 const BATCH: u64 = 1_000;
 
@@ -121,14 +113,14 @@ fn tell(engine: &mut Engine, events: &mut impl Iterator<Item = Input>, count: u6
 /// it make; it is looked at again and again.
 fn judgement(criterion: &mut Criterion) {
     look_again(criterion, "judgement", |number| match number {
-        READER => &[READ],
-        _ => &[WRITE],
+        READER => &[Mode::READ],
+        _ => &[Mode::WRITE],
     });
 }
 
 /// The workers of such a server wait for work from a pipe that all of them hold.
 fn pool(criterion: &mut Criterion) {
-    look_again(criterion, "pool", |_| &[READ, WRITE]);
+    look_again(criterion, "pool", |_| &[Mode::READ, Mode::WRITE]);
 }
 
 /// What is due is looked at again and again, of so many processes that have these ends of a

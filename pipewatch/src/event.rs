@@ -27,6 +27,19 @@ pub struct Mode {
     pub write: bool,
 }
 
+impl Mode {
+    /// For reading only.
+    pub const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+    /// For writing only.
+    pub const WRITE: Self = Self {
+        read: false,
+        write: true,
+    };
+}
+
 /// What bytes go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -21,14 +21,6 @@ pub const INIT: Pid = Pid(1);
 /// pipewatch's own process.
 pub const OWN: Pid = Pid(2);
 
-const READ: Mode = Mode {
-    read: true,
-    write: false,
-};
-const WRITE: Mode = Mode {
-    read: false,
-    write: true,
-};
 const BOTH: Mode = Mode {
     read: true,
     write: true,
@@ -619,7 +611,11 @@ impl Kernel {
         }
         let pipe = self.new_inode();
         self.add_pipe(pipe, Kind::Pipe);
-        self.created(by, [(read, pipe, READ), (write, pipe, WRITE)], cloexec)
+        self.created(
+            by,
+            [(read, pipe, Mode::READ), (write, pipe, Mode::WRITE)],
+            cloexec,
+        )
     }
 
     /// A thread makes a pair of sockets.
