@@ -520,6 +520,8 @@ pub enum Reason {
     Hang,
     /// All watched processes have ended.
     Ended,
+    /// The command has ended, whoever of what it started lives on.
+    CommandEnded,
     /// It was to look only once.
     Looked,
     /// The trace ends, though the run it is of did not end there.

@@ -71,7 +71,11 @@ impl<'a> Example<'a> {
         let records = watcher.objects();
         let said: BTreeSet<String> = records.iter().filter_map(judgement).collect();
         let expected = self.expect.map(str::to_owned);
-        let reason = if expected.is_some() { "hang" } else { "ended" };
+        let reason = if expected.is_some() {
+            "hang"
+        } else {
+            "command-ended"
+        };
         assert_eq!(said, expected.into_iter().collect(), "of {}", self.name);
         assert_eq!(stopped["reason"], reason, "of {}", self.name);
     }

@@ -1,11 +1,13 @@
 //! The loop: takes in what the kernel reports, asks it for its tables when a
 //! wait is due for a look, and passes on what the engine concludes.
 
+mod left_behind;
 mod look;
 mod losses;
 mod stacks;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     future::pending,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -308,7 +310,7 @@ impl Session {
                     if let Some(running) = &mut command {
                         status = Some(running.status()?);
                     }
-                    break Reason::Ended;
+                    break Reason::CommandEnded;
                 }
                 told = async {
                     match &ring {
@@ -345,13 +347,19 @@ impl Session {
                 return Ok(0);
             }
         };
+        let left = match reason {
+            Reason::CommandEnded => self.left_behind().await?,
+            _ => BTreeMap::new(),
+        };
         self.drain()?;
-        if reason == Reason::Ended && !self.host.source.shows_since() {
+        let over = matches!(reason, Reason::Ended | Reason::CommandEnded);
+        if over && !self.host.source.shows_since() {
             // Nothing has told yet what the end of the target was the end of.
             self.tick()?;
             self.look()?;
         }
         self.stop(reason)?;
+        left_behind::tell(&left);
         if let (Some(running), Reason::Hang) = (&command, reason) {
             // Its caller waits for pipewatch, and would for the hang.
             running.signal(libc::SIGTERM);

@@ -12,6 +12,7 @@ mod thread;
 mod wait_set;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _},
@@ -29,7 +30,7 @@ pub use self::{
 };
 use crate::{
     cgroup,
-    ids::{Fd, Pid},
+    ids::{Fd, Pid, PipeId, Tid},
 };
 
 /// Command line of a process. `None` if it is gone or has none (a zombie).
@@ -47,6 +48,23 @@ pub fn cgroup(pid: Pid) -> Option<String> {
 pub fn path(pid: Pid, fd: Fd) -> Option<String> {
     let target: PathBuf = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
     Some(target.to_string_lossy().into_owned())
+}
+
+/// The pipes and FIFOs that this process writes its output and its errors to.
+pub fn outputs() -> BTreeSet<PipeId> {
+    let own = Tid(std::process::id());
+    let outputs = [1, 2].map(|fd| descriptor::pipe(own, Fd(fd)));
+    outputs.into_iter().flatten().collect()
+}
+
+/// Whether a process, as far as it may be looked into, holds a write end of one of these.
+pub fn writes_to_any(pid: Pid, pipes: &BTreeSet<PipeId>) -> bool {
+    let tid = Tid(pid.0);
+    let held = descriptor::pipes(tid).unwrap_or_default();
+    let mut held = held.into_iter().filter(|(_, pipe)| pipes.contains(pipe));
+    held.any(|(fd, pipe)| {
+        descriptor::end(tid, (fd, pipe), pipe.dev).is_some_and(|end| end.mode.write)
+    })
 }
 
 /// The process that a process or thread id belongs to. `None` if there is none.

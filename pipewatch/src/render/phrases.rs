@@ -97,6 +97,7 @@ pub(super) fn summary(stopped: &Stopped) -> String {
         Reason::Duration => "at its time limit",
         Reason::Hang => "at the first hang",
         Reason::Ended => "as all watched ended",
+        Reason::CommandEnded => "as the command ended",
         Reason::Looked => "after one look",
         Reason::TraceEnds => "where the trace breaks off",
     };

@@ -180,6 +180,7 @@ impl Word for Reason {
             Self::Duration => "duration",
             Self::Hang => "hang",
             Self::Ended => "ended",
+            Self::CommandEnded => "command-ended",
             Self::Looked => "looked",
             Self::TraceEnds => "trace-ends",
         }

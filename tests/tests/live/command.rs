@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use pipewatch_tests::{
     Program, Watcher, assert_contains, pipewatch, pipewatch_running, require_root, scenario,
 };
@@ -80,4 +83,32 @@ fn a_signal_is_forwarded_to_the_command() {
     watcher.signal(Signal::SIGTERM);
     assert_eq!(watcher.finish(RUN).code, 7);
     assert_eq!(watcher.last_record()["type"], "stopped");
+}
+
+#[test]
+fn who_outlives_the_command_is_named_and_who_keeps_its_output_open() {
+    let script = r#"sleep 3600 & kept=$!; sleep 3600 >/dev/null 2>&1 &
+        echo "{\"fact\": \"left\", \"kept\": $kept, \"silent\": $!}""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    let watcher = Watcher::running(&command);
+    let left = watcher.fact("left");
+    let [kept, silent] = ["kept", "silent"].map(|who| left[who].to_string());
+    let behind = watcher.wait_for_complaint("left behind", RUN);
+    let waits = watcher.wait_for_complaint("keeps it open", RUN);
+    for pid in [kept.as_str(), silent.as_str()] {
+        let pid = pid.parse().expect("a pid");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process");
+    }
+    assert!(behind.contains(&format!("sleep (pid {kept})")), "{behind}");
+    assert!(
+        behind.contains(&format!("sleep (pid {silent})")),
+        "{behind}"
+    );
+    assert!(waits.contains(&kept) && !waits.contains(&silent), "{waits}");
+    assert_eq!(watcher.finish(RUN).code, 0);
+    assert_contains(
+        &watcher.last_record(),
+        &json!({"type": "stopped", "reason": "command-ended"}),
+    );
 }

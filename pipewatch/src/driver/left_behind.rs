@@ -1,0 +1,86 @@
+//! What a command leaves behind when it ends: pipewatch ends with it, and says who lives on.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use tokio::time::sleep;
+
+use super::Session;
+use crate::{
+    ids::{Comm, Pid},
+    output::say,
+    problem::Problem,
+    procfs,
+    render::printable,
+};
+
+/// Who ends with the command may take so long for that.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// So many are named.
+const NAMED: usize = 8;
+
+impl Session {
+    /// The watched processes that outlive the command.
+    pub(super) async fn left_behind(&mut self) -> Result<BTreeMap<Pid, Comm>, Problem> {
+        if self.living()?.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        sleep(PATIENCE).await;
+        self.living()
+    }
+
+    fn living(&mut self) -> Result<BTreeMap<Pid, Comm>, Problem> {
+        let tasks = self.host.source.tasks()?;
+        let source = &self.host.source;
+        let named = tasks.iter().filter_map(|row| {
+            let pid = row.actor.process.pid;
+            (row.is_alive() && source.is_watched(pid)).then_some((pid, row.actor.comm))
+        });
+        Ok(named.collect())
+    }
+}
+
+/// Says who lives on, and who of them keeps the output of the command open: whoever reads
+/// that to its end waits for these.
+pub(super) fn tell(left: &BTreeMap<Pid, Comm>) {
+    if left.is_empty() {
+        return;
+    }
+    say(format_args!(
+        "pipewatch: the command has ended, and watching with it; it left behind {}\n\
+         hint: to go on: pipewatch {}",
+        Named(left),
+        left.keys()
+            .take(NAMED)
+            .map(|pid| format!("-p {pid}"))
+            .collect::<Vec<_>>()
+            .join(" "),
+    ));
+    let outputs = procfs::outputs();
+    let keeps =
+        |(pid, comm): (&Pid, &Comm)| procfs::writes_to_any(*pid, &outputs).then_some((*pid, *comm));
+    let keep: BTreeMap<Pid, Comm> = left.iter().filter_map(keeps).collect();
+    if !keep.is_empty() {
+        say(format_args!(
+            "pipewatch: who reads the output of the command to its end waits on, as {} {} it open\n\
+             hint: redirect the output (>/dev/null 2>&1) of what is to stay in the background",
+            Named(&keep),
+            if keep.len() == 1 { "keeps" } else { "keep" },
+        ));
+    }
+}
+
+/// Processes by their names, a few of many.
+struct Named<'a>(&'a BTreeMap<Pid, Comm>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().take(NAMED);
+        let names =
+            names.map(|(pid, comm)| format!("{} (pid {pid})", printable(&comm.to_string())));
+        f.write_str(&names.collect::<Vec<_>>().join(", "))?;
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
