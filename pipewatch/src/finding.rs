@@ -243,11 +243,29 @@ pub struct Step {
     pub fds: Vec<Fd>,
 }
 
+impl Step {
+    /// The child, if it is a fork.
+    pub fn child(&self) -> Option<Pid> {
+        match self.what {
+            What::Fork { child } => Some(child),
+            What::Pipe
+            | What::Socketpair
+            | What::Exec
+            | What::Dup
+            | What::Close
+            | What::Read(_) => None,
+        }
+    }
+}
+
 /// A wait with EOF withheld, as far as it is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hang {
     /// Its number.
     pub id: WaitId,
+    /// The number of the first of those that go on of which the same was reported: another
+    /// wait for this channel, with the same holders and the same judgement.
+    pub same_as: Option<WaitId>,
     /// When this was found.
     pub time: Ktime,
     /// What it is.

@@ -271,12 +271,22 @@ fn of_hang(kind: &str, hang: &Hang) -> Vec<String> {
     let holders = hang.holders.iter();
     let pids: Vec<String> = holders.map(|h| h.process.pid.to_string()).collect();
     phrases.push(format!("holders {}", pids.join(" ")));
+    phrases.push(match hang.same_as {
+        Some(first) => format!("same as {first}"),
+        None => "told first".to_owned(),
+    });
     phrases.extend(hang.holders.iter().flat_map(of_holder));
     let steps = hang.timeline.iter();
     let steps: Vec<String> = steps
         .map(|step| format!("{}@{}", word(&step.what), step.act.actor.tid))
         .collect();
     phrases.push(format!("timeline {}", steps.join(" ")));
+    let clauses = |text: &str| {
+        let clauses = text.split([',', ';', '.']).map(str::trim);
+        clauses.map(|it| format!("says {it}")).collect::<Vec<_>>()
+    };
+    phrases.extend(clauses(&hang.why));
+    phrases.extend(clauses(&hang.hint));
     phrases
 }
 

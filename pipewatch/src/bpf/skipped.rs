@@ -2,7 +2,7 @@
 //! kprobe or tracepoint on a CPU that is in the midst of another one or of a change
 //! to a map (`trace_call_bpf`), and no other program twice at the same time
 //! (`__bpf_prog_enter_recur`, `__bpf_trace_run`). Kernels that can be preempted
-//! there, which is most from 7.0 on, do so now and then, and count it.
+//! there, as Debian's from 6.18 on, do so now and then, and count it.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 

@@ -165,7 +165,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let certainty = certainty(&found, pipe, evidence);
     let judged = verdict != Verdict::Waiting || is_seen_healthy(&found, complete);
     let Words { mut why, mut hint } = match verdict {
-        Verdict::Waiting => words::of_wait(&found, complete, judged, evidence),
+        Verdict::Waiting => words::of_wait(&found, id, complete, judged, evidence),
         Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
             let conclusion = Conclusion {
                 verdict,
@@ -178,7 +178,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 counted,
                 exact: certainty == Certainty::Exact,
             };
-            words::of_hang(conclusion, &found, wait.actor.process, evidence)
+            words::of_hang(conclusion, &found, wait, evidence)
         }
     };
     if certainty == Certainty::Inferred {

@@ -1,13 +1,15 @@
 //! A judgement in words: why, and what to do.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Evidence,
+    Evidence, Wait,
     role::{Holding, Role},
 };
 use crate::{
-    event::TaskRow,
+    event::{Sleep, TaskRow},
     finding::{Created, Verdict},
-    ids::{Fd, ProcKey},
+    ids::{Fd, PipeId, ProcKey},
 };
 
 /// Two sentences at most, and advice.
@@ -47,6 +49,27 @@ fn end_with_parent(in_child: &str) -> String {
     )
 }
 
+/// Nobody follows a longer chain of processes.
+const CHAIN: usize = 64;
+/// So many ids are told; the holders have them all.
+const IDS: usize = 8;
+
+/// "process 7", "processes 7, 8 and 9", "processes 7, 8, … and 992 more".
+fn processes(processes: impl ExactSizeIterator<Item = ProcKey>) -> String {
+    let count = processes.len();
+    let told = if count > IDS { IDS - 1 } else { count };
+    let ids: Vec<String> = processes
+        .take(told)
+        .map(|process| process.pid.to_string())
+        .collect();
+    match &ids[..] {
+        ids if told < count => format!("processes {} and {} more", ids.join(", "), count - told),
+        [one] => format!("process {one}"),
+        [first @ .., last] => format!("processes {} and {last}", first.join(", ")),
+        [] => String::new(),
+    }
+}
+
 fn others(count: usize) -> &'static str {
     match count {
         0 => "",
@@ -75,9 +98,10 @@ pub(super) struct Conclusion {
 pub(super) fn of_hang(
     conclusion: Conclusion,
     found: &[(Holding<'_>, Role)],
-    reader: ProcKey,
+    wait: &Wait,
     evidence: &Evidence<'_>,
 ) -> Words {
+    let (reader, pipe) = (wait.actor.process, wait.sleep.end.pipe);
     let Conclusion {
         verdict,
         created,
@@ -105,17 +129,22 @@ pub(super) fn of_hang(
         .threads(first.process)
         .iter()
         .any(|row| row.stopped);
-    // Every one of them keeps the read from ending.
-    let others_too = found.iter().map(|(holding, _)| holding.process.pid);
-    let all = match &others_too.map(|pid| pid.to_string()).collect::<Vec<_>>()[..] {
-        [one] => format!("process {one}"),
-        [first @ .., last] => format!("processes {} and {last}", first.join(", ")),
-        [] => String::new(),
-    };
+    // Every one of them keeps the read from ending, the reader itself too.
+    let all = processes(found.iter().map(|(holding, _)| holding.process));
+    let holds_too = found[1..]
+        .iter()
+        .any(|(holding, _)| holding.process == reader);
     let free = if stopped {
         format!(
             "process {pid} is stopped: `kill -CONT {pid}` lets it go on. If that frees nobody, end it"
         )
+    } else if holds_too {
+        let doubt = if certain {
+            ""
+        } else {
+            "if none of them is going to answer, "
+        };
+        format!("the reader holds the write end too, so nothing frees it: {doubt}end {all}")
     } else if certain {
         format!("to free the reader now, end {all}")
     } else if found.len() > 1 {
@@ -123,7 +152,7 @@ pub(super) fn of_hang(
     } else {
         format!("if process {pid} is not going to answer, end it to free the reader")
     };
-    let rest = others(found.len() - 1);
+    let rest = others(found.len() - 1 - usize::from(holds_too && pool));
     let in_child = format!("close {end} in the child right after the fork");
     let other = other_pipe(first, reader, evidence);
     let (fd, back) = other.clone().unwrap_or_default();
@@ -223,9 +252,14 @@ pub(super) fn of_hang(
         ),
         _ if pool => (
             format!(
-                "the process that made the pipe has ended, and nobody else is to write. Process \
-                 {pid} inherited {end} from it, as the reader has itself, and keeps it without \
-                 using it{rest}"
+                "{}, and nobody else is to write. Process {pid} inherited {end}, as the reader has \
+                 itself, and keeps it without using it{rest}",
+                if maker_gone {
+                    "the process that made the pipe has ended"
+                } else {
+                    "whoever made the pipe has ended: all who hold it hold it alike, and none of \
+                     them has a parent any more"
+                }
             ),
             end_with_parent(&in_child),
         ),
@@ -263,7 +297,7 @@ pub(super) fn of_hang(
     let why = if waits_for_reader {
         why
     } else {
-        why + &chain(evidence, first.process)
+        why + &chain(evidence, first.process, pipe)
     };
     let cure = format!("To mend it: {cure}");
     let hint = if verdict == Verdict::SelfHeld {
@@ -306,6 +340,7 @@ fn other_pipe(
 /// A healthy wait, or one that is taken for that as it cannot be `judged`.
 pub(super) fn of_wait(
     found: &[(Holding<'_>, Role)],
+    pipe: PipeId,
     complete: bool,
     judged: bool,
     evidence: &Evidence<'_>,
@@ -316,7 +351,7 @@ pub(super) fn of_wait(
     let why = match excused {
         Some((holding, excuse)) => {
             let pid = holding.process.pid;
-            let chain = chain(evidence, holding.process);
+            let chain = chain(evidence, holding.process, pipe);
             format!(
                 "process {pid} ({}) may still write: {excuse}{chain}",
                 comm(holding, evidence)
@@ -351,33 +386,49 @@ fn comm(holding: &Holding<'_>, evidence: &Evidence<'_>) -> String {
         .to_string()
 }
 
-/// A holder that waits itself does so for others: where that ends.
-fn chain(evidence: &Evidence<'_>, holder: ProcKey) -> String {
-    let last = last_link(evidence, holder).filter(|row| row.actor.process != holder);
-    last.map_or_else(String::new, |row| {
-        format!(
-            "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
-            row.actor.tid, row.actor.comm, row.actor.process.pid
-        )
-    })
+/// A holder of a pipe that waits itself: in the same way, or for others; where that ends.
+fn chain(evidence: &Evidence<'_>, holder: ProcKey, pipe: PipeId) -> String {
+    let Some((_, sleep)) = only_read(evidence, holder) else {
+        return String::new();
+    };
+    if sleep.end.pipe == pipe {
+        return "; it waits for this pipe itself".to_owned();
+    }
+    let Some(row) = last_link(evidence, holder) else {
+        return String::new();
+    };
+    format!(
+        "; it waits in a read itself, and the last of that chain is thread {} ({}) of process {}",
+        row.actor.tid, row.actor.comm, row.actor.process.pid
+    )
 }
 
-/// Following the reads of processes that wait for each other: the last reader.
+/// The read that a process waits in, if that is all it does.
+fn only_read<'a>(evidence: &Evidence<'a>, process: ProcKey) -> Option<(&'a TaskRow, Sleep)> {
+    let [thread] = evidence.threads(process) else {
+        return None;
+    };
+    Some((thread, thread.sleep?))
+}
+
+/// Following the reads of processes that wait for each other: the last reader that is
+/// another process. Where they wait in a circle there is none.
 fn last_link<'a>(evidence: &Evidence<'a>, process: ProcKey) -> Option<&'a TaskRow> {
+    let mut met = BTreeSet::from([process]);
     let mut last = None;
-    let mut process = process;
-    // A chain of processes is not this long; a cycle would be endless.
-    for _ in 0..16 {
-        let [thread] = evidence.threads(process) else {
-            break;
+    let mut link = process;
+    while met.len() <= CHAIN {
+        let Some((row, sleep)) = only_read(evidence, link) else {
+            return last;
         };
-        let Some(sleep) = thread.sleep else { break };
-        last = Some(*thread);
-        let holders = evidence.holders(sleep.end.pipe);
-        let Some(next) = holders.keys().find(|holder| **holder != process) else {
-            break;
-        };
-        process = *next;
+        last = Some(row).filter(|_| link != process);
+        let holders = evidence.holders(sleep.end.pipe).keys();
+        let mut others = holders.filter(|holder| **holder != link).peekable();
+        if others.peek().is_none() {
+            return last;
+        }
+        link = *others.find(|holder| !met.contains(*holder))?;
+        met.insert(link);
     }
-    last
+    None
 }

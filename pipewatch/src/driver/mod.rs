@@ -347,9 +347,10 @@ impl Session {
                 return Ok(0);
             }
         };
-        let left = match reason {
-            Reason::CommandEnded => self.left_behind().await?,
-            _ => BTreeMap::new(),
+        let left = if reason == Reason::CommandEnded {
+            self.left_behind().await?
+        } else {
+            BTreeMap::new()
         };
         self.drain()?;
         let over = matches!(reason, Reason::Ended | Reason::CommandEnded);

@@ -11,12 +11,12 @@ mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::tracked::{Key, MS, Reported, SETTLE, Tracked, refresh};
+use self::tracked::{Key, MS, Reported, SETTLE, Said, Tracked, refresh, same_as};
 use crate::{
     correlate::{Evidence, Judgement, Wait, is_plainly_healthy, judge},
     event::{Actor, Arm, Doing, End, EndRow, Event, Fact, Sleep, Snapshot, TaskRow},
     finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId, Waits},
-    ids::{Ktime, PipeId, ProcKey, StackId, TableId, Tid},
+    ids::{Ktime, PipeId, StackId, TableId, Tid},
     input::Input,
     rules::Rules,
     world::World,
@@ -244,7 +244,7 @@ impl Engine {
                 // another of those it waits for: it went on before it ended. Not
                 // so if its own end took its own copy.
                 let let_go = gone.reported.as_ref().is_some_and(|reported| {
-                    let holders = &reported.holders;
+                    let holders = &reported.said.holders;
                     reported.watched && !holders.is_empty() && !holders.contains(&process)
                 });
                 let went_on =
@@ -554,7 +554,10 @@ impl Engine {
         let tracked = self.waits.get_mut(&key)?;
         let healthy = judgement.verdict == Verdict::Waiting;
         tracked.healthy = healthy.then_some(judgement.judged);
-        let told = tracked.reported.as_ref().map(|reported| reported.verdict);
+        let told = tracked
+            .reported
+            .as_ref()
+            .map(|reported| reported.said.verdict);
         let worth = if healthy {
             self.rules.healthy
         } else {
@@ -576,13 +579,13 @@ impl Engine {
         }
         tracked.suspect = false;
         tracked.look = Some(refresh(now, 0));
-        let holders: Vec<ProcKey> = judgement
-            .holders
-            .iter()
-            .map(|holder| holder.process)
-            .collect();
+        let said = Said::of(&judgement);
+        let same_as = same_as(&self.waits, key, &said);
+        let tracked = self.waits.get_mut(&key)?;
         let id = match &tracked.reported {
-            Some(last) if last.verdict == judgement.verdict && last.holders == holders => {
+            Some(last)
+                if last.said.verdict == said.verdict && last.said.holders == said.holders =>
+            {
                 return None;
             }
             Some(last) => last.id,
@@ -592,14 +595,15 @@ impl Engine {
             }
         };
         let alarmed = tracked.reported.as_ref().map(|last| last.alarmed);
+        let mut holders = said.holders.iter();
         tracked.reported = Some(Reported {
             id,
-            verdict: judgement.verdict,
-            watched: holders.iter().all(|holder| self.world.lives(*holder)),
-            holders,
+            same_as,
+            watched: holders.all(|holder| self.world.lives(*holder)),
+            said,
             alarmed: !healthy || alarmed == Some(true),
         });
-        let hang = hang(id, judgement, now);
+        let hang = hang((id, same_as), judgement, now);
         // A hang is news once: at first, or when a healthy wait has turned.
         let news = alarmed.is_none() || (alarmed == Some(false) && !healthy);
         Some(if news {
@@ -666,9 +670,10 @@ fn freed_by(waker: Actor, doing: Doing) -> Option<FreedBy> {
     })
 }
 
-fn hang(id: WaitId, judgement: Judgement, time: Ktime) -> Box<Hang> {
+fn hang((id, same_as): (WaitId, Option<WaitId>), judgement: Judgement, time: Ktime) -> Box<Hang> {
     Box::new(Hang {
         id,
+        same_as,
         time,
         verdict: judgement.verdict,
         cause: judgement.cause,

@@ -1,9 +1,11 @@
 //! A wait that is looked at again until it is over.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    correlate::Wait,
+    correlate::{Judgement, Wait},
     event::{Arm, Kind},
-    finding::{Finding, FreedBy, Outcome, Resolved, Verdict, WaitId},
+    finding::{Cause, Certainty, Confidence, Finding, FreedBy, Outcome, Resolved, Verdict, WaitId},
     ids::{Ktime, PipeId, ProcKey, Tid},
 };
 
@@ -29,13 +31,40 @@ pub(super) fn refresh(now: Ktime, healthy: u64) -> Ktime {
     Ktime((now.0 / period + 1).saturating_mul(period))
 }
 
+/// What is said of a wait, and may be said of others on the same channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) verdict: Verdict,
+    cause: Cause,
+    confidence: Confidence,
+    certainty: Certainty,
+    /// Who holds a write end, in the order of their ids.
+    pub(super) holders: Vec<ProcKey>,
+}
+
+impl Said {
+    pub(super) fn of(judgement: &Judgement) -> Self {
+        let holders = judgement.holders.iter();
+        let mut holders: Vec<ProcKey> = holders.map(|holder| holder.process).collect();
+        holders.sort_unstable();
+        Self {
+            verdict: judgement.verdict,
+            cause: judgement.cause,
+            confidence: judgement.confidence,
+            certainty: judgement.certainty,
+            holders,
+        }
+    }
+}
+
 /// What was reported of a wait.
 #[derive(Clone, Debug)]
 pub(super) struct Reported {
     pub(super) id: WaitId,
-    pub(super) verdict: Verdict,
-    /// Holders as last reported.
-    pub(super) holders: Vec<ProcKey>,
+    /// As last reported.
+    pub(super) said: Said,
+    /// The one of which it was said first, if that is another.
+    pub(super) same_as: Option<WaitId>,
     /// What they do is seen.
     pub(super) watched: bool,
     /// It was a hang at some time, not only a healthy wait.
@@ -67,6 +96,18 @@ pub(super) struct Tracked {
 /// A wait: of a thread in a read, or for a pipe among others. A process that
 /// waits by epoll does so as a whole, so it goes by the id of its leader.
 pub(super) type Key = (Tid, Option<PipeId>);
+
+/// The first wait of which the same was reported as is said of this one, of those that go
+/// on.
+pub(super) fn same_as(waits: &BTreeMap<Key, Tracked>, of: Key, said: &Said) -> Option<WaitId> {
+    let pipe = waits.get(&of)?.wait.sleep.end.pipe;
+    let others = waits
+        .iter()
+        .filter(|(key, other)| **key != of && other.wait.sleep.end.pipe == pipe);
+    let told = others.filter_map(|(_, other)| other.reported.as_ref());
+    let same = told.filter(|told| told.same_as.is_none() && told.said == *said);
+    same.map(|told| told.id).min()
+}
 
 impl Tracked {
     pub(super) fn new(wait: Wait, look: Ktime) -> Self {

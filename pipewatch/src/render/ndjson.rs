@@ -83,6 +83,7 @@ enum Watching<'a> {
 struct HangRecord<'a> {
     time: String,
     id: WaitId,
+    same_as: Option<WaitId>,
     verdict: &'static str,
     cause: &'static str,
     confidence: &'static str,
@@ -268,6 +269,7 @@ impl View<'_> {
         HangRecord {
             time: self.time(hang.time),
             id: hang.id,
+            same_as: hang.same_as,
             verdict: hang.verdict.word(),
             cause: hang.cause.word(),
             confidence: hang.confidence.word(),

@@ -50,15 +50,19 @@ pub(super) fn watched(started: &Started) -> String {
 
 /// What hangs, and who keeps it from going on.
 pub(super) fn headline(hang: &Hang) -> String {
+    format!("{}: {}", vain(hang), withheld_by(hang))
+}
+
+/// Who waits in vain.
+pub(super) fn vain(hang: &Hang) -> String {
     let fate = match hang.confidence {
         Confidence::Certain => "gets no end of file from",
         Confidence::Likely => "seems to wait in vain in",
     };
     format!(
-        "pid {} {fate} {}: {}",
+        "pid {} {fate} {}",
         hang.reader.actor.process.pid,
-        call(hang),
-        withheld_by(hang),
+        call(hang)
     )
 }
 
@@ -190,6 +194,28 @@ pub(super) fn channel(hang: &Hang, details: &dyn Details) -> String {
     }
 }
 
+/// Whether all that is told of two holders is the same, but for who they are.
+pub(super) fn are_held_alike(one: &Holder, other: &Holder, details: &dyn Details) -> bool {
+    let told = |holder: &Holder| {
+        let Holder {
+            parent,
+            comm,
+            relation,
+            used,
+            execed,
+            stopped,
+            via,
+            ..
+        } = *holder;
+        let given = via.act.map(|act| (act.actor, at(stack(act, details))));
+        let state = (used, execed, stopped);
+        (parent, comm, relation, state, via.kind, given)
+    };
+    told(one) == told(other)
+        && one.fds == other.fds
+        && details.cmdline(one.process) == details.cmdline(other.process)
+}
+
 /// What a holder is to the process that waits.
 pub(super) fn relation(holder: &Holder, reader: Pid) -> String {
     let word = match holder.relation {
@@ -199,7 +225,7 @@ pub(super) fn relation(holder: &Holder, reader: Pid) -> String {
         Relation::Parent => "parent",
         Relation::Ancestor => "ancestor",
         Relation::Sibling => "sibling",
-        Relation::Unrelated => "no relative",
+        Relation::Unrelated => "not known to be a relative",
     };
     format!(
         "{word} of pid {reader} (its own parent is pid {})",
@@ -288,6 +314,11 @@ pub(super) fn use_of_copy(holder: &Holder, certainty: Certainty) -> String {
 
 /// A step of the timeline.
 pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> String {
+    happenings(step, &[], hang, details)
+}
+
+/// A step of the timeline with others that [`are_alike`].
+pub(super) fn happenings(step: &Step, more: &[Step], hang: &Hang, details: &dyn Details) -> String {
     let Step { act, what, fds } = step;
     let fds = if fds.is_empty() {
         "its ends".to_owned()
@@ -298,7 +329,19 @@ pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> Stri
     let deed = match what {
         What::Pipe => format!("makes the pipe: {fds}"),
         What::Socketpair => format!("makes the pair of sockets: {fds}"),
-        What::Fork { child } => format!("forks pid {child}, which inherits {fds}"),
+        What::Fork { child } => {
+            let more = more.iter().filter_map(Step::child);
+            let children: Vec<Pid> = [*child].into_iter().chain(more).collect();
+            let inherit = if children.len() == 1 {
+                "inherits"
+            } else {
+                "inherit"
+            };
+            format!(
+                "forks {}, which {inherit} {fds}",
+                list("pid", "pids", &children)
+            )
+        }
         What::Exec => format!("runs a new program, which keeps {fds}"),
         What::Dup => format!("duplicates {fds}"),
         What::Close => format!("closes {fds}"),
@@ -314,6 +357,15 @@ pub(super) fn happening(step: &Step, hang: &Hang, details: &dyn Details) -> Stri
         return format!("{doer} {deed}");
     }
     format!("{doer} {deed}{}", at(stack(*act, details)))
+}
+
+/// Whether they are forks, one after the other, by the same thread at the same place.
+pub(super) fn are_alike(one: &Step, next: &Step, details: &dyn Details) -> bool {
+    one.child().is_some()
+        && next.child().is_some()
+        && one.fds == next.fds
+        && one.act.actor == next.act.actor
+        && at(stack(one.act, details)) == at(stack(next.act, details))
 }
 
 /// The thread that took a step; of the waiting process, which is named above,

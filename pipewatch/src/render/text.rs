@@ -8,9 +8,9 @@ use super::{
     advice::paragraphs,
     page::Page,
     phrases::{
-        actor, backend, call, channel, clock_time, count, duration, ends, happening, headline,
-        list, offset, outcome, process, provenance, quoted, relation, resolution, summary,
-        taken_for, use_of_copy, watching, withheld_by,
+        actor, are_alike, are_held_alike, backend, call, channel, clock_time, count, duration,
+        ends, happenings, list, offset, outcome, process, provenance, quoted, relation, resolution,
+        summary, taken_for, use_of_copy, vain, watching, withheld_by,
     },
     place::{at, rows, stack},
     word::Word as _,
@@ -19,7 +19,7 @@ use crate::{
     cgroup,
     finding::{
         Confidence, Details, Finding, FreedHow, Hang, Holder, Lost, Outcome, Report, Resolved,
-        Started, Step, Stopped, Verdict,
+        Started, Step, Stopped, Verdict, WaitId,
     },
     ids::ProcKey,
 };
@@ -40,11 +40,10 @@ pub(super) fn render(report: &Report, details: &dyn Details, style: &Style) -> S
     let mut page = Page::new(style);
     match report {
         Report::Started(told) => started(&mut page, told),
-        Report::Finding(Finding::Hang(told)) => match told.verdict {
-            Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
-                hang(&mut page, told, details);
-            }
-            Verdict::Waiting => waiting(&mut page, told, details),
+        Report::Finding(Finding::Hang(told)) => match (told.verdict, told.same_as) {
+            (Verdict::Waiting, _) => waiting(&mut page, told, details),
+            (_, Some(first)) => another(&mut page, told, first, details),
+            (_, None) => hang(&mut page, told, details),
         },
         Report::Finding(Finding::Update(told)) => update(&mut page, told, details),
         Report::Finding(Finding::Resolved(told)) => resolved(&mut page, told, details),
@@ -62,14 +61,7 @@ fn started(page: &mut Page, started: &Started) {
 }
 
 fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
-    let (paint, doubt) = match hang.confidence {
-        Confidence::Certain => (CERTAIN, ""),
-        Confidence::Likely => (LIKELY, " (likely)"),
-    };
-    page.headline(
-        paint,
-        &format!("HANG #{}{doubt}: {}", hang.id, headline(hang)),
-    );
+    hang_headline(page, hang, &withheld_by(hang));
     reader(page, hang, details);
     page.row("pipe", &channel(hang, details));
     holders(page, hang, details);
@@ -87,6 +79,28 @@ fn hang(page: &mut Page, hang: &Hang, details: &dyn Details) {
     page.row("why", &hang.why);
     page.rows("hint", paragraphs(hang, details));
     page.gap();
+}
+
+/// A hang of which all has been told but who waits.
+fn another(page: &mut Page, hang: &Hang, first: WaitId, details: &dyn Details) {
+    hang_headline(
+        page,
+        hang,
+        &format!("the same pipe and holders as in #{first}"),
+    );
+    reader(page, hang, details);
+    page.gap();
+}
+
+fn hang_headline(page: &mut Page, hang: &Hang, held: &str) {
+    let (paint, doubt) = match hang.confidence {
+        Confidence::Certain => (CERTAIN, ""),
+        Confidence::Likely => (LIKELY, " (likely)"),
+    };
+    page.headline(
+        paint,
+        &format!("HANG #{}{doubt}: {}: {held}", hang.id, vain(hang)),
+    );
 }
 
 fn waiting(page: &mut Page, hang: &Hang, details: &dyn Details) {
@@ -138,9 +152,15 @@ fn update(page: &mut Page, hang: &Hang, details: &dyn Details) {
             hang.reader.actor.process.pid,
             duration(hang.time.since(hang.reader.since)),
             call(hang),
-            withheld_by(hang),
+            match hang.same_as {
+                Some(first) => format!("the same as in #{first}"),
+                None => withheld_by(hang),
+            },
         ),
     );
+    if hang.same_as.is_some() {
+        return page.gap();
+    }
     holders(page, hang, details);
     page.row("why", &hang.why);
     page.gap();
@@ -244,16 +264,27 @@ fn command(page: &mut Page, cmdline: Option<Vec<String>>) {
 }
 
 fn holders(page: &mut Page, hang: &Hang, details: &dyn Details) {
-    let (told, named) = hang.holders.split_at(hang.holders.len().min(HOLDERS));
-    for told in told {
-        holder(page, told, hang, details);
+    let mut kinds: Vec<(&Holder, Vec<String>)> = Vec::new();
+    let mut named = Vec::new();
+    for other in &hang.holders {
+        let name = || process(other.comm, other.process.pid);
+        let like = |(first, _): &&mut (&Holder, _)| are_held_alike(first, other, details);
+        if let Some((_, like)) = kinds.iter_mut().find(like) {
+            like.push(name());
+        } else if kinds.len() < HOLDERS {
+            kinds.push((other, Vec::new()));
+        } else {
+            named.push(name());
+        }
+    }
+    for (first, like) in kinds {
+        holder(page, first, hang, details);
+        if !like.is_empty() {
+            page.row("", &format!("likewise {}", list("", "", &like)));
+        }
     }
     if !named.is_empty() {
-        let names: Vec<String> = named
-            .iter()
-            .map(|other| process(other.comm, other.process.pid))
-            .collect();
-        page.row("holders", &format!("also {}", list("", "", &names)));
+        page.row("holders", &format!("also {}", list("", "", &named)));
     }
 }
 
@@ -285,12 +316,19 @@ fn holder(page: &mut Page, holder: &Holder, hang: &Hang, details: &dyn Details) 
 /// What happened, at times relative to the beginning of the wait.
 fn timeline(page: &mut Page, hang: &Hang, details: &dyn Details) {
     let since = hang.reader.since;
-    let row = |step: &Step| (offset(step.act.time, since), happening(step, hang, details));
-    let steps = &hang.timeline;
-    let mut rows: Vec<(String, String)> = steps.iter().map(row).collect();
-    if steps.len() > 2 * STEPS + 1 {
-        let left_out = format!("{} more", steps.len() - 2 * STEPS);
-        rows.splice(STEPS..steps.len() - STEPS, [(String::new(), left_out)]);
+    let runs = hang
+        .timeline
+        .chunk_by(|one, next| are_alike(one, next, details));
+    let row = |run: &[Step]| {
+        let (first, more) = run.split_first()?;
+        let text = happenings(first, more, hang, details);
+        Some((offset(first.act.time, since), text))
+    };
+    let mut rows: Vec<(String, String)> = runs.filter_map(row).collect();
+    let count = rows.len();
+    if count > 2 * STEPS + 1 {
+        let left_out = format!("{} more", count - 2 * STEPS);
+        rows.splice(STEPS..count - STEPS, [(String::new(), left_out)]);
     }
     rows.push((offset(hang.time, since), "now: still waiting".to_owned()));
     let columns = rows

@@ -278,6 +278,7 @@ pub fn race_hang() -> Hang {
     let forked = before(409, actor(912, 921, "updater"), Some(3));
     Hang {
         id: 1,
+        same_as: None,
         time: WAIT.after(1_003 * MS),
         verdict: Verdict::Leaked,
         cause: Cause::ForkRace,
@@ -345,6 +346,7 @@ pub fn fork() -> (Vec<Report>, Outside) {
     let forked = before(2_031, parent, None);
     let hang = Hang {
         id: 1,
+        same_as: None,
         time: WAIT.after(1_000 * MS),
         cause: Cause::Fork,
         confidence: Confidence::Likely,
@@ -469,10 +471,86 @@ pub fn waiting() -> (Vec<Report>, Outside) {
     )
 }
 
+/// The workers of a process that has died: all wait for the pipe that all of them hold.
+pub fn pool() -> (Vec<Report>, Outside) {
+    let maker = actor(500, 500, "pool");
+    let workers = [501, 502, 503, 504];
+    let forked = |worker: u32| before(600 - u64::from(worker), maker, None);
+    let holder = |worker: u32, relation| Holder {
+        process: process(worker),
+        parent: Pid(1),
+        comm: Comm::from("pool"),
+        fds: vec![held(4, "w", true), held(3, "r", true)],
+        relation,
+        used: false,
+        heir: true,
+        execed: false,
+        stopped: false,
+        via: Via {
+            kind: ViaKind::Fork,
+            act: Some(forked(worker)),
+        },
+    };
+    let hang = |reader: u32, workers: &[u32]| {
+        let others = workers.iter().filter(|worker| **worker != reader);
+        let others = others.map(|worker| holder(*worker, Relation::Unrelated));
+        let forks = workers.iter().map(|&worker| {
+            let what = What::Fork { child: Pid(worker) };
+            step(forked(worker), what, &[3, 4])
+        });
+        let reader = actor(reader, reader, "pool");
+        let read = step(before(0, reader, None), What::Read(Call::Read), &[3]);
+        Hang {
+            cause: Cause::Fork,
+            reader: Reader {
+                actor: reader,
+                fd: Fd(3),
+                call: Call::Read,
+                since: WAIT,
+            },
+            holders: others
+                .chain([holder(reader.process.pid.0, Relation::Itself)])
+                .collect(),
+            timeline: forks.chain([read]).collect(),
+            why: "the process that made the pipe has ended, and nobody else is to write.".into(),
+            hint: "end all of them.".into(),
+            ..race_hang()
+        }
+    };
+    let another = Hang {
+        id: 2,
+        same_as: Some(1),
+        ..hang(502, &workers)
+    };
+    let changed = Hang {
+        time: WAIT.after(9 * SECOND),
+        ..hang(501, &workers[..3])
+    };
+    let changed_too = Hang {
+        id: 2,
+        same_as: Some(1),
+        time: WAIT.after(9 * SECOND),
+        ..hang(502, &workers[..3])
+    };
+    let reports = [
+        Finding::Hang(Box::new(hang(501, &workers))),
+        Finding::Hang(Box::new(another)),
+        Finding::Update(Box::new(changed)),
+        Finding::Update(Box::new(changed_too)),
+    ];
+    let outside = workers
+        .into_iter()
+        .fold(Outside::default(), |outside, worker| {
+            outside.with_cmdline(worker, &["/usr/bin/pool", "--workers", "4"])
+        });
+    (reports.map(Report::Finding).into(), outside)
+}
+
 /// A named FIFO, of which little history is known.
 pub fn fifo() -> (Vec<Report>, Outside) {
     let hang = Hang {
         id: 3,
+        same_as: None,
         time: WAIT.after(185 * SECOND),
         cause: Cause::Unknown,
         certainty: Certainty::Inferred,
@@ -672,6 +750,7 @@ pub fn fixtures() -> Vec<(&'static str, (Vec<Report>, Outside))> {
         ("fifo", fifo()),
         ("update", update()),
         ("holders", holders()),
+        ("pool", pool()),
         ("hostile", hostile()),
     ]
 }

@@ -466,7 +466,7 @@ fn assert_record(record: &Value) {
 fn assert_hang(record: &Value) {
     assert_fields(
         record,
-        "type time id verdict cause confidence certainty reader pipe holders timeline why hint",
+        "type time id same_as verdict cause confidence certainty reader pipe holders timeline why hint",
     );
     assert_fields(
         &record["reader"],
@@ -546,18 +546,20 @@ fn the_unknown_is_null_and_bytes_survive_as_text() {
 #[test]
 fn of_a_long_timeline_both_ends_are_told() {
     let mut hang = race_hang();
-    let step = hang.timeline[1].clone();
-    hang.timeline = vec![step; 25];
+    // Forks one after the other are told as one step.
+    let fork = hang.timeline[1].clone();
+    let close = hang.timeline[2].clone();
+    hang.timeline = [vec![fork; 3], vec![close; 24]].concat();
     let rows = |hang: &Hang| {
         let reports = [Report::Finding(Finding::Hang(Box::new(hang.clone())))];
         text(&reports, &Outside::default(), 120)
     };
-    let forks = |text: &str| text.matches("forks").count();
+    let closes = |text: &str| text.matches("closes").count();
     let whole = rows(&hang);
     assert!(!whole.contains(" more"), "{whole}");
-    hang.timeline.extend_from_within(..5);
+    hang.timeline.extend_from_within(3..8);
     let cut = rows(&hang);
-    assert_eq!(forks(&whole) - forks(&cut), 1, "{cut}");
+    assert_eq!(closes(&whole) - closes(&cut), 1, "{cut}");
     assert!(cut.contains(" 6 more\n"), "{cut}");
 }
 

@@ -1,5 +1,6 @@
 //! What every reported hang must satisfy.
 
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pipewatch_tests::{Program, Watcher, allowed, assert_contains, micros_of, paced};
@@ -44,14 +45,21 @@ pub fn hang(watcher: &Watcher, target: &Program, threshold: Duration) -> Value {
 }
 
 /// Whether this kernel skips a program that it has preempted itself: one that can
-/// preempt the kernel at any place and gives tracepoints no exception, as those of
-/// Debian do since Linux 7.0 (docs/kernels.md).
+/// preempt the kernel at any place, as those of Debian do since Linux 6.18
+/// (docs/kernels.md). One that can be told whether to (`PREEMPT_DYNAMIC`) has logged
+/// that at boot.
 pub fn may_skip_programs() -> bool {
     let name = nix::sys::utsname::uname().expect("the kernel's name");
-    let numbers = name.release().to_string_lossy();
-    let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().ok());
-    let version = (numbers.next().flatten(), numbers.next().flatten());
-    version >= (Some(7), Some(0))
+    if !name.version().to_string_lossy().contains("PREEMPT") {
+        return false;
+    }
+    let log = Command::new("dmesg").output().expect("dmesg");
+    let log = String::from_utf8_lossy(&log.stdout);
+    let mut told = log
+        .lines()
+        .filter_map(|line| line.split_once("Dynamic Preempt: "));
+    told.next()
+        .is_none_or(|(_, mode)| !matches!(mode.trim(), "none" | "voluntary"))
 }
 
 fn is_after_a_loss(hang: &Value) -> bool {

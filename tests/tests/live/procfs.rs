@@ -237,7 +237,7 @@ fn what_is_not_permitted_is_told() {
 
 #[test]
 fn root_may_ask_for_it_too() {
-    let mut target = Program::ready(scenario(&["fork-race"]));
+    let mut target = Program::ready(scenario(&["fork-race", "--hold-ms", &hold_ms()]));
     let watcher = Watcher::of(&target, &["--backend", "procfs"]);
     assert_eq!(watcher.started["backend"], "procfs");
     assert!(

@@ -150,6 +150,7 @@ fn race(id: WaitId, name: &str) -> Hang {
     let (made, forked) = (at(-9, maker), at(-5, forker));
     Hang {
         id,
+        same_as: None,
         time: WAIT.after(1_000 * MS),
         verdict: Verdict::Leaked,
         cause: Cause::ForkRace,
