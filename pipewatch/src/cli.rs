@@ -43,7 +43,7 @@ pub enum Command {
     /// Look once at what hangs now; exit status 1 if anything does
     Snapshot {
         /// Look at this process and its descendants; repeatable; without it, at every process
-        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
         pids: Vec<u32>,
         /// Look at every process of the host
         #[arg(short, long, conflicts_with = "pids")]
@@ -87,7 +87,7 @@ pub enum Command {
     /// Show what hangs and what waits, live, on a terminal
     Top {
         /// Watch this process and its descendants; repeatable; without it, every process
-        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
         pids: Vec<u32>,
         /// Watch every process of the host
         #[arg(short, long, conflicts_with = "pids")]
@@ -148,7 +148,7 @@ pub struct BackendArg {
 pub struct Watch {
     /// Watch this process, its descendants of now and all later ones; repeatable; a thread id
     /// stands for its process
-    #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+    #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub pids: Vec<u32>,
     /// Watch every process of the host
     #[arg(short, long, conflicts_with = "pids")]
@@ -198,7 +198,7 @@ pub struct Watch {
     /// No status line on a terminal
     #[arg(long)]
     pub no_status: bool,
-    /// Start COMMAND and watch it from its first instruction; its output and the reports share
+    /// Start COMMAND and watch it from its first instruction until it ends; its output and the reports share
     /// standard output unless --output parts them
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "all"])]
     pub run: Vec<OsString>,
@@ -443,6 +443,8 @@ mod tests {
             ("-p 1 --duration 5x", "250ms, 2s or 1m"),
             ("-p 1 -t 0", "250ms, 2s or 1m"),
             ("-p x", "pgrep"),
+            ("-p -1", "pgrep"),
+            ("snapshot -p -1", "pgrep"),
             ("release 1 x", "`pipewatch snapshot`"),
             ("-p 1 --buffer 5", "64KiB"),
             ("-p 1 --metrics localhost", "127.0.0.1:9750"),

@@ -21,8 +21,8 @@ use crate::{
 pub struct Check {
     /// What.
     pub check: &'static str,
-    /// Whether it works.
-    pub ok: bool,
+    /// Whether it works; `None` if that cannot be told.
+    pub ok: Option<bool>,
     /// What was found.
     pub found: String,
     /// What to do if it does not work.
@@ -37,7 +37,7 @@ impl Check {
     fn new(check: &'static str, ok: bool, found: impl Into<String>) -> Self {
         Self {
             check,
-            ok,
+            ok: Some(ok),
             found: found.into(),
             hint: None,
             verified: BTreeMap::new(),
@@ -92,8 +92,10 @@ fn types() -> Check {
 fn lockdown() -> Check {
     let check = "lockdown";
     let Ok(modes) = fs::read_to_string("/sys/kernel/security/lockdown") else {
-        let found = "cannot be told, securityfs is not mounted";
-        return Check::new(check, true, found);
+        return Check {
+            ok: None,
+            ..Check::new(check, true, "cannot be told, securityfs is not mounted")
+        };
     };
     match modes.split(['[', ']']).nth(1).unwrap_or("none") {
         mode @ "confidentiality" => Check::new(check, false, mode)
@@ -262,7 +264,11 @@ pub fn print(
         match format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(check)?)?,
             Format::Text => {
-                let mark = if check.ok { "ok" } else { "no" };
+                let mark = match check.ok {
+                    Some(true) => "ok",
+                    Some(false) => "no",
+                    None => "unknown",
+                };
                 let told = textwrap::Options::new(width.max(NARROWEST)).subsequent_indent(INDENT);
                 let row = format!("{:<17} {mark:<8} {}", check.check, check.found);
                 writeln!(out, "{}", textwrap::fill(&row, &told))?;
@@ -273,12 +279,16 @@ pub fn print(
             }
         }
     }
-    let works = checks.last().is_some_and(|check| check.ok);
+    let works = checks.last().is_some_and(|check| check.ok == Some(true));
+    let by_probes = checks.iter().any(|check| {
+        let mut mechanisms = Mechanism::ALL.iter();
+        check.ok == Some(true) && mechanisms.any(|mechanism| mechanism.name() == check.check)
+    });
     if matches!(format, Format::Text) {
-        let verdict = if works {
-            "pipewatch works here"
-        } else {
-            "pipewatch does not work here"
+        let verdict = match (works, by_probes) {
+            (true, true) => "pipewatch works here",
+            (true, false) => "pipewatch works here, but sees less than with probes",
+            (false, _) => "pipewatch does not work here",
         };
         writeln!(out, "{verdict}")?;
     }

@@ -560,6 +560,9 @@ pub struct Stopped {
     pub events: u64,
     /// Events lost.
     pub lost_events: u64,
+    /// There are processes that could not be looked into: what hangs of these is not known.
+    #[serde(default)]
+    pub hides: bool,
     /// Why.
     pub reason: Reason,
 }

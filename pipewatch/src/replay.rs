@@ -66,6 +66,7 @@ pub fn replay(trace: &mut Trace, notes: &Notes, output: &mut Output) -> Result<(
         waits: Waits::default(),
         events: 0,
         lost_events: 0,
+        hides: false,
         reason: Reason::TraceEnds,
     };
     for entry in trace.entries()? {
@@ -77,7 +78,10 @@ pub fn replay(trace: &mut Trace, notes: &Notes, output: &mut Output) -> Result<(
                     output.write(&Report::Finding(finding), noted)?;
                 }
             }
-            Entry::Started(started) => output.write(&Report::Started(started), noted)?,
+            Entry::Started(started) => {
+                stopped.hides = started.hides;
+                output.write(&Report::Started(started), noted)?;
+            }
             Entry::Lost(lost) => output.write(&Report::Lost(lost), noted)?,
             Entry::Stopped(recorded) => stopped = recorded,
             Entry::Cmdline { .. }

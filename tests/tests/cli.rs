@@ -161,7 +161,12 @@ fn an_ordinary_user_is_told_what_is_missing() {
 fn the_doctor_tells_an_ordinary_user_what_is_missing() {
     let output = run_as_nobody(&["doctor"]);
     assert_eq!(output.code, 0, "{output:#?}");
-    for word in ["procfs", "need root", "hint: "] {
+    for word in [
+        "procfs",
+        "need root",
+        "hint: ",
+        "sees less than with probes",
+    ] {
         assert!(output.stdout.contains(word), "no {word} in {output:#?}");
     }
 }

@@ -124,6 +124,8 @@ struct Session {
     /// Hangs that are kept for who asked, and not reported.
     kept: Option<Vec<Hang>>,
     full_warned: bool,
+    /// Some of those that are watched, as all are, could not be looked into at the start.
+    hides: bool,
     pace: Pace,
     ticks: u32,
     stack_room: StackRoom,
@@ -170,6 +172,7 @@ impl Session {
             tally: Tally::default(),
             kept: None,
             full_warned: false,
+            hides: false,
             ticks: 0,
             stack_room: StackRoom::new(),
         })
@@ -238,6 +241,7 @@ impl Session {
         }
         let name = uname();
         let limits = self.host.source.limits()?;
+        self.hides = watching.is_none() && self.host.source.hides();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let started = Started {
             time: clock::now(),
@@ -247,7 +251,7 @@ impl Session {
             backend: self.host.source.name().to_owned(),
             watching,
             threshold: u64::try_from(plan.threshold.as_nanos()).unwrap_or(u64::MAX),
-            hides: self.host.source.hides(),
+            hides: self.hides,
             limits,
         };
         self.record(|_| Entry::Started(started.clone()))?;
@@ -580,6 +584,7 @@ impl Session {
             waits,
             events: counters.events,
             lost_events: counters.lost() + self.unreadable,
+            hides: self.hides,
             reason,
         };
         self.record(|_| Entry::Stopped(stopped))?;

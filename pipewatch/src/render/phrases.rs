@@ -116,7 +116,12 @@ pub(super) fn summary(stopped: &Stopped) -> String {
         lost_events,
         ..
     } = *stopped;
-    let hung = count(hangs, "hang", "hangs");
+    let among = if stopped.hides {
+        " among the processes that may be looked into"
+    } else {
+        ""
+    };
+    let hung = count(hangs, "hang", "hangs") + among;
     let waits = self::waits(waits);
     // One look sees neither what becomes of a wait nor events.
     if stopped.reason == Reason::Looked {

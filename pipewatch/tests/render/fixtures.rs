@@ -222,6 +222,7 @@ pub fn race() -> (Vec<Report>, Outside) {
             waits: Waits::default(),
             events: 4_127,
             lost_events: 120,
+            hides: false,
             reason: Reason::Signal,
         }),
     ];

@@ -325,7 +325,8 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
         (Reason::Signal, "signal"),
         (Reason::Duration, "time"),
         (Reason::Hang, "first hang"),
-        (Reason::Ended, "ended"),
+        (Reason::Ended, "all watched"),
+        (Reason::CommandEnded, "the command"),
     ];
     for (reason, word) in reasons {
         let stopped = Stopped {
@@ -338,6 +339,7 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
             waits: Waits::default(),
             events: 12_345,
             lost_events: 0,
+            hides: false,
             reason,
         };
         let line = text(&[Report::Stopped(stopped)], &Outside::default(), 80);
@@ -351,13 +353,14 @@ fn stopped_tells_every_reason_in_one_line_of_80() {
 
 #[test]
 fn the_end_tells_of_waits_that_are_no_hangs() {
-    let told = |reason, open, unjudged| {
+    let told = |reason, open, unjudged, hides| {
         let stopped = Stopped {
             time: WAIT,
             tally: Tally::default(),
             waits: Waits { open, unjudged },
             events: 5,
             lost_events: 0,
+            hides,
             reason,
         };
         text(&[Report::Stopped(stopped)], &Outside::default(), 200)
@@ -374,13 +377,17 @@ fn the_end_tells_of_waits_that_are_no_hangs() {
         (1, 1, "0 hangs; 1 wait cannot be judged (-v tells why)\n"),
         (2, 2, "0 hangs; 2 waits cannot be judged (-v tells why)\n"),
     ] {
-        let looked = told(Reason::Looked, open, unjudged);
+        let looked = told(Reason::Looked, open, unjudged, false);
         assert_eq!(looked, format!("STOPPED after one look: {words}"));
     }
     assert_eq!(
-        told(Reason::Signal, 1, 0),
+        told(Reason::Signal, 1, 0, false),
         "STOPPED by a signal: 0 hangs, 0 resolved, 0 open; 1 wait looks healthy; 5 events, 0 \
          lost\n"
+    );
+    assert_eq!(
+        told(Reason::Looked, 0, 0, true),
+        "STOPPED after one look: 0 hangs among the processes that may be looked into\n"
     );
 }
 

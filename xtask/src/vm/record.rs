@@ -94,7 +94,11 @@ impl Record {
 /// A check in words.
 fn said(check: &Value) -> String {
     let text = |key: &str| check[key].as_str().unwrap_or_default();
-    let mark = if check["ok"] == true { "ok" } else { "no" };
+    let mark = match check["ok"].as_bool() {
+        Some(true) => "ok",
+        Some(false) => "no",
+        None => "unknown",
+    };
     let name = text("check");
     let found = match name {
         // Its name says which kernel it is.

@@ -234,6 +234,7 @@ fn stopped() -> Report {
         waits: Waits::default(),
         events: 5,
         lost_events: 0,
+        hides: false,
         reason: Reason::Signal,
     })
 }
