@@ -43,7 +43,8 @@ pub enum Command {
     /// Look once at what hangs now; exit status 1 if anything does
     Snapshot {
         /// Look at this process and its descendants; repeatable; without it, at every process
-        #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+        #[arg(allow_negative_numbers = true)]
         pids: Vec<u32>,
         /// Look at every process of the host
         #[arg(short, long, conflicts_with = "pids")]
@@ -87,7 +88,8 @@ pub enum Command {
     /// Show what hangs and what waits, live, on a terminal
     Top {
         /// Watch this process and its descendants; repeatable; without it, every process
-        #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
+        #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+        #[arg(allow_negative_numbers = true)]
         pids: Vec<u32>,
         /// Watch every process of the host
         #[arg(short, long, conflicts_with = "pids")]
@@ -148,7 +150,8 @@ pub struct BackendArg {
 pub struct Watch {
     /// Watch this process, its descendants of now and all later ones; repeatable; a thread id
     /// stands for its process
-    #[arg(short, long = "pid", value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
+    #[arg(short, long = "pid", value_name = "PID", value_parser = pid)]
+    #[arg(allow_negative_numbers = true)]
     pub pids: Vec<u32>,
     /// Watch every process of the host
     #[arg(short, long, conflicts_with = "pids")]
@@ -198,8 +201,8 @@ pub struct Watch {
     /// No status line on a terminal
     #[arg(long)]
     pub no_status: bool,
-    /// Start COMMAND and watch it from its first instruction until it ends; its output and the reports share
-    /// standard output unless --output parts them
+    /// Start COMMAND and watch it from its first instruction until it ends; its output and the
+    /// reports share standard output unless --output parts them
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "all"])]
     pub run: Vec<OsString>,
 }

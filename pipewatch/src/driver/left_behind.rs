@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::Session;
 use crate::{
+    event::TaskRow,
     ids::{Comm, Pid},
     output::say,
     problem::Problem,
@@ -31,11 +32,15 @@ impl Session {
     fn living(&mut self) -> Result<BTreeMap<Pid, Comm>, Problem> {
         let tasks = self.host.source.tasks()?;
         let source = &self.host.source;
-        let named = tasks.iter().filter_map(|row| {
-            let pid = row.actor.process.pid;
-            (row.is_alive() && source.is_watched(pid)).then_some((pid, row.actor.comm))
-        });
-        Ok(named.collect())
+        let watched = tasks
+            .iter()
+            .filter(|row| row.is_alive() && source.is_watched(row.actor.process.pid));
+        // The name of a process is that of its first thread, if that lives.
+        let is_first = |row: &&TaskRow| row.actor.tid.0 == row.actor.process.pid.0;
+        let named = watched.clone().chain(watched.filter(is_first));
+        Ok(named
+            .map(|row| (row.actor.process.pid, row.actor.comm))
+            .collect())
     }
 }
 

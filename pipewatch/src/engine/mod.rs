@@ -580,8 +580,6 @@ impl Engine {
         tracked.suspect = false;
         tracked.look = Some(refresh(now, 0));
         let said = Said::of(&judgement);
-        let same_as = same_as(&self.waits, key, &said);
-        let tracked = self.waits.get_mut(&key)?;
         let id = match &tracked.reported {
             Some(last)
                 if last.said.verdict == said.verdict && last.said.holders == said.holders =>
@@ -595,6 +593,8 @@ impl Engine {
             }
         };
         let alarmed = tracked.reported.as_ref().map(|last| last.alarmed);
+        let same_as = same_as(&self.waits, key, &said);
+        let tracked = self.waits.get_mut(&key)?;
         let mut holders = said.holders.iter();
         tracked.reported = Some(Reported {
             id,
