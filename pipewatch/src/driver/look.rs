@@ -117,7 +117,7 @@ impl Session {
         lasting: Duration,
         enough: impl Fn(&Self) -> bool,
     ) -> Result<(), Problem> {
-        self.see_polls()?;
+        self.see_now()?;
         let now = clock::now();
         self.tell(Input::Look { snapshot, now })?;
         let tick = self.host.source.pace(Duration::ZERO).tick;
@@ -129,12 +129,20 @@ impl Session {
             }
             std::thread::sleep(Duration::from_nanos(look.since(clock::now())));
             if !self.host.source.shows_since() {
-                self.tick()?;
-                self.see_polls()?;
+                self.see_now()?;
             }
             self.look()?;
         }
         Ok(())
+    }
+
+    /// Sees who waits now, for one descriptor or among others.
+    fn see_now(&mut self) -> Result<(), Problem> {
+        if !self.host.source.shows_since() {
+            // Who waits among others is one of those that this finds asleep.
+            self.tick()?;
+        }
+        self.see_polls()
     }
 
     /// Lets the engine take over what watched threads wait for now, and who holds that;

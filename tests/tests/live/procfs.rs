@@ -57,18 +57,26 @@ fn shell(script: &str) -> Command {
 /// Waits until the main thread of a program sleeps in a read of a descriptor
 /// that is not the standard input.
 fn wait_until_it_reads(target: &Program) {
+    let number = nix::libc::SYS_read.to_string();
+    wait_until_it_sleeps(target, |call, first| call == number && first != "0x0");
+}
+
+/// Waits until the main thread of a program sleeps in the call that is wanted, by its number
+/// and its first argument.
+fn wait_until_it_sleeps(target: &Program, wanted: impl Fn(&str, &str) -> bool) {
     let file = format!("/proc/{}/syscall", target.pid());
     let end = Instant::now() + PATIENCE;
-    let number = nix::libc::SYS_read.to_string();
     while Instant::now() < end {
         let line = fs::read_to_string(&file).expect("a process of ours");
         let mut words = line.split_whitespace();
-        if words.next() == Some(&number) && words.next() != Some("0x0") {
+        if let (Some(call), Some(first)) = (words.next(), words.next())
+            && wanted(call, first)
+        {
             return;
         }
         std::thread::yield_now();
     }
-    panic!("it does not read within {PATIENCE:?}");
+    panic!("it does not sleep so within {PATIENCE:?}");
 }
 
 #[test]
@@ -182,6 +190,42 @@ fn a_single_look() {
     idle.fact("ready");
     let looked = user.pipewatch(&["snapshot", "-p", &idle.pid().to_string()]);
     assert_eq!(Program::run(looked).code, 0);
+}
+
+/// Nobody needs to be in a plain read for waits in other calls to be seen.
+#[test]
+fn a_single_look_at_one_that_polls() {
+    let user = User::new();
+    for wait in [
+        "p = select.poll(); p.register(r, select.POLLIN); p.poll()",
+        "select.select([r], [], [])",
+        "e = select.epoll(); e.register(r, select.EPOLLIN); e.poll()",
+    ] {
+        let script = format!(
+            r#"
+import os, select, time
+r, w = os.pipe()
+if os.fork() == 0:
+    time.sleep(90)
+    os._exit(0)
+os.close(w)
+print('{{"fact": "polls"}}', flush=True)
+{wait}"#
+        );
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", &script]);
+        let target = user.start(&python);
+        target.fact("polls");
+        // All that is left to it; a page that must be read in has no number.
+        wait_until_it_sleeps(&target, |call, _| call.parse::<u32>().is_ok());
+        let pid = target.pid().to_string();
+        let looked = user.pipewatch(&["snapshot", "--format", "json", "-p", &pid]);
+        let looked = Program::start(looked);
+        assert_eq!(looked.finish(RUN).code, 1, "{wait}");
+        let known = json!({"verdict": "leaked", "reader": {"pid": target.pid()}});
+        let hang = looked.wait_for("hang", RUN, is_alarm);
+        assert_contains(&hang, &known);
+    }
 }
 
 #[test]
