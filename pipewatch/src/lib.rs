@@ -26,6 +26,7 @@ pub mod input;
 pub mod interpreters;
 pub mod journal;
 pub mod language;
+pub mod listing;
 pub mod metrics;
 pub mod names;
 pub mod output;

@@ -8,8 +8,8 @@ use anyhow::{Result, bail};
 use crate::workspace::{self, Workspace};
 
 const WORDS: &[&str] = &[
-    "ids", "arch", "asked", "cgroup", "event", "finding", "language", "stack", "input", "problem",
-    "rules", "decode",
+    "ids", "arch", "asked", "cgroup", "event", "finding", "language", "listing", "stack", "input",
+    "problem", "rules", "decode",
 ];
 const LOGIC: &[&str] = &["world", "correlate"];
 const ENGINE: &[&str] = &["engine"];

@@ -10,6 +10,7 @@ use crate::{
     event::{Sleep, TaskRow},
     finding::{Created, Verdict},
     ids::{Fd, PipeId, ProcKey},
+    listing::list,
 };
 
 /// Two sentences at most, and advice.
@@ -51,24 +52,6 @@ fn end_with_parent(in_child: &str) -> String {
 
 /// Nobody follows a longer chain of processes.
 const CHAIN: usize = 64;
-/// So many ids are told; the holders have them all.
-const IDS: usize = 8;
-
-/// "process 7", "processes 7, 8 and 9", "processes 7, 8, … and 992 more".
-fn processes(processes: impl ExactSizeIterator<Item = ProcKey>) -> String {
-    let count = processes.len();
-    let told = if count > IDS { IDS - 1 } else { count };
-    let ids: Vec<String> = processes
-        .take(told)
-        .map(|process| process.pid.to_string())
-        .collect();
-    match &ids[..] {
-        ids if told < count => format!("processes {} and {} more", ids.join(", "), count - told),
-        [one] => format!("process {one}"),
-        [first @ .., last] => format!("processes {} and {last}", first.join(", ")),
-        [] => String::new(),
-    }
-}
 
 fn others(count: usize) -> &'static str {
     match count {
@@ -130,10 +113,9 @@ pub(super) fn of_hang(
         .iter()
         .any(|row| row.stopped);
     // Every one of them keeps the read from ending, the reader itself too.
-    let all = processes(found.iter().map(|(holding, _)| holding.process));
-    let holds_too = found[1..]
-        .iter()
-        .any(|(holding, _)| holding.process == reader);
+    let ids = found.iter().map(|(holding, _)| holding.process.pid);
+    let all = list("process", "processes", &ids.collect::<Vec<_>>());
+    let holds_too = found.iter().any(|(holding, _)| holding.process == reader);
     let free = if stopped {
         format!(
             "process {pid} is stopped: `kill -CONT {pid}` lets it go on. If that frees nobody, end it"

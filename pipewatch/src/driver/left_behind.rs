@@ -1,6 +1,6 @@
 //! What a command leaves behind when it ends: pipewatch ends with it, and says who lives on.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 
@@ -8,6 +8,7 @@ use super::Session;
 use crate::{
     event::TaskRow,
     ids::{Comm, Pid},
+    listing::list,
     output::say,
     problem::Problem,
     procfs,
@@ -16,8 +17,6 @@ use crate::{
 
 /// Who ends with the command may take so long for that.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// So many are named.
-const NAMED: usize = 8;
 
 impl Session {
     /// The watched processes that outlive the command.
@@ -53,9 +52,8 @@ pub(super) fn tell(left: &BTreeMap<Pid, Comm>) {
     say(format_args!(
         "pipewatch: the command has ended, and watching with it; it left behind {}\n\
          hint: to go on: pipewatch {}",
-        Named(left),
+        names(left),
         left.keys()
-            .take(NAMED)
             .map(|pid| format!("-p {pid}"))
             .collect::<Vec<_>>()
             .join(" "),
@@ -68,24 +66,15 @@ pub(super) fn tell(left: &BTreeMap<Pid, Comm>) {
         say(format_args!(
             "pipewatch: who reads the output of the command to its end waits on, as {} {} it open\n\
              hint: redirect the output (>/dev/null 2>&1) of what is to stay in the background",
-            Named(&keep),
+            names(&keep),
             if keep.len() == 1 { "keeps" } else { "keep" },
         ));
     }
 }
 
-/// Processes by their names, a few of many.
-struct Named<'a>(&'a BTreeMap<Pid, Comm>);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.0.iter().take(NAMED);
-        let names =
-            names.map(|(pid, comm)| format!("{} (pid {pid})", printable(&comm.to_string())));
-        f.write_str(&names.collect::<Vec<_>>().join(", "))?;
-        match self.0.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
+/// Processes by their names, some of many.
+fn names(processes: &BTreeMap<Pid, Comm>) -> String {
+    let name = |(pid, comm): (&Pid, &Comm)| format!("{comm} (pid {pid})");
+    let names: Vec<String> = processes.iter().map(name).collect();
+    printable(&list("", "", &names))
 }

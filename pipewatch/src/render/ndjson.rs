@@ -11,7 +11,7 @@ use crate::{
     event::{Actor, Call},
     finding::{
         Act, Created, Details, Finding, FreedBy, Hang, HeldFd, Holder, Lost, Reader, Report,
-        Resolved, Started, Step, Stopped, Via, WaitId, What,
+        Resolved, Started, Step, Stopped, Via, WaitId,
     },
     ids::{Fd, Ktime, Pid, ProcKey, Tid},
     stack::Frame,
@@ -360,15 +360,7 @@ impl View<'_> {
             time: self.time(act.time),
             actor: self.fields(act.actor),
             what: step.what.word(),
-            child: match step.what {
-                What::Fork { child } => Some(child),
-                What::Pipe
-                | What::Socketpair
-                | What::Exec
-                | What::Dup
-                | What::Close
-                | What::Read(_) => None,
-            },
+            child: step.child(),
             fds: &step.fds,
             stack: self.stack(act),
         }

@@ -14,10 +14,8 @@ use crate::{
         Relation, Resolved, Started, Step, Stopped, Tally, Via, ViaKind, Waits, What,
     },
     ids::{Comm, Fd, Ktime, Pid},
+    listing::list,
 };
-
-/// So many items of a list are shown; the others are only counted.
-const ITEMS: usize = 8;
 
 /// Who is watched, and for what.
 pub(super) fn watching(started: &Started) -> String {
@@ -435,25 +433,6 @@ pub(super) fn actor(actor: Actor, details: &dyn Details) -> String {
         thread(actor, details)
     } else {
         format!("{} of pid {}", thread(actor, details), actor.process.pid)
-    }
-}
-
-/// A list as a sentence has it, with the word for one or for many before it.
-pub(super) fn list(one: &str, many: &str, items: &[impl ToString]) -> String {
-    let mut words: Vec<String> = items.iter().take(ITEMS).map(ToString::to_string).collect();
-    if items.len() > ITEMS {
-        words.push(format!("{} more", items.len() - ITEMS));
-    }
-    let word = if items.len() == 1 { one } else { many };
-    let text = match words.split_last() {
-        None => return String::new(),
-        Some((only, [])) => only.clone(),
-        Some((last, before)) => format!("{} and {last}", before.join(", ")),
-    };
-    if word.is_empty() {
-        text
-    } else {
-        format!("{word} {text}")
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     page::Page,
     phrases::{
         actor, are_alike, are_held_alike, backend, call, channel, clock_time, count, duration,
-        ends, happenings, list, offset, outcome, process, provenance, quoted, relation, resolution,
+        ends, happenings, offset, outcome, process, provenance, quoted, relation, resolution,
         summary, taken_for, use_of_copy, vain, watching, withheld_by,
     },
     place::{at, rows, stack},
@@ -22,6 +22,7 @@ use crate::{
         Started, Step, Stopped, Verdict, WaitId,
     },
     ids::ProcKey,
+    listing::list,
 };
 
 const PLAIN: Paint = Paint::new();
