@@ -78,6 +78,12 @@ impl ProcKey {
         let key = |start| Self { pid, start };
         key(0)..=key(u64::MAX)
     }
+
+    /// In the order in which processes began. `/proc` tells the start in hundredths of a
+    /// second only, in which the ids mostly tell more.
+    pub fn age(&self) -> (u64, Pid) {
+        (self.start, self.pid)
+    }
 }
 
 /// A pipe or FIFO: the inode, which lives as long as anybody holds an end.

@@ -6,7 +6,7 @@ use super::{Evidence, Wait};
 use crate::{
     event::{EndRow, Kind},
     finding::{Act, ViaKind},
-    ids::{Pid, ProcKey},
+    ids::{Ktime, Pid, ProcKey},
     world::{Pipe, Provenance, Sign, Slot, World},
 };
 
@@ -298,7 +298,7 @@ fn inferred(
         .iter()
         .filter(|row| row.end.mode.write)
         .min_by_key(numbers);
-    let (Some(write_end), parent) = (write_end, evidence.parent(holder.pid)) else {
+    let Some(write_end) = write_end else {
         return Role::Unknown;
     };
     // Both ends untouched, beside the reader's own, of a pipe that nobody has
@@ -318,14 +318,38 @@ fn inferred(
     if untouched && in_place && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
-    // The standard output of a process whose parents are all gone, while the
-    // reader's are not.
     let is_output = matches!(write_end.end.fd.0, 1 | 2) && read_end.is_none();
-    let abandoned = parent == Some(INIT) && evidence.parent(reader.pid) != Some(INIT);
-    if is_output && abandoned {
+    if is_output && is_abandoned(holder, wait, pipe, evidence) {
         return Role::Stray { writer: None };
     }
     Role::Unknown
+}
+
+/// Whether the parents of a process that writes to the pipe are all gone, so that nobody
+/// waits for its end: it was adopted.
+fn is_abandoned(
+    holder: ProcKey,
+    wait: &Wait,
+    pipe: Option<&Pipe>,
+    evidence: &Evidence<'_>,
+) -> bool {
+    let reader = wait.actor.process;
+    let above_reader = evidence.parent(reader.pid);
+    let Some(parent) = evidence.parent(holder.pid) else {
+        return false;
+    };
+    if parent == INIT && above_reader != Some(INIT) {
+        return true;
+    }
+    // Others adopt too (`prctl(2)`, PR_SET_CHILD_SUBREAPER), but may have started it as
+    // well; and where the reader was adopted like it, the two ends may have been made by who
+    // is gone. In both cases the pipe would be the input of the reader, or its writer be
+    // there before it. Otherwise it was begun below the reader, which made the pipe.
+    let adopts = parent == INIT
+        || above_reader.is_some_and(|above| above != parent && evidence.is_ancestor(parent, above));
+    let created = pipe.and_then(Pipe::created);
+    let inherited = created.is_none_or(|created| created.act.time < Ktime(holder.start));
+    adopts && inherited && wait.sleep.end.fd.0 > 2 && reader.age() < holder.age()
 }
 
 /// Who adopts processes whose parents have ended.

@@ -63,6 +63,8 @@ struct Process {
     start: u64,
     parent: Pid,
     comm: Comm,
+    /// It adopts what its descendants leave behind.
+    subreaper: bool,
 }
 
 #[derive(Debug)]
@@ -170,6 +172,7 @@ impl Kernel {
         };
         let table = kernel.new_table(Table::new());
         kernel.add_process(INIT, Pid(0), "init".into());
+        kernel.processes.get_mut(&INIT).expect("added").subreaper = true;
         kernel.add_thread(Tid(INIT.0), INIT, "init".into(), table);
         kernel
     }
@@ -506,15 +509,31 @@ impl Kernel {
         if parent == INIT || !self.lives(parent) {
             self.processes.remove(&pid);
         }
-        // Init waits for the children it is given.
+        let mut reaper = parent;
+        while let Some(process) = self.processes.get(&reaper) {
+            if process.subreaper && self.lives(reaper) {
+                break;
+            }
+            reaper = process.parent;
+        }
+        // Who adopts waits for the children it is given.
         let threads = &self.threads;
         self.processes.retain(|child, process| {
             let orphaned = process.parent == pid;
             if orphaned {
-                process.parent = INIT;
+                process.parent = reaper;
             }
             !orphaned || threads.values().any(|thread| thread.process == *child)
         });
+    }
+
+    /// A process adopts what its descendants leave behind from now on.
+    pub fn subreaper(&mut self, by: Tid) -> Done {
+        let actor = self.act(by)?;
+        if let Some(process) = self.processes.get_mut(&actor.process.pid) {
+            process.subreaper = true;
+        }
+        Ok(())
     }
 
     /// A thread waits for a child that still lives.
@@ -580,6 +599,7 @@ impl Kernel {
                 start,
                 parent,
                 comm,
+                subreaper: false,
             },
         );
     }

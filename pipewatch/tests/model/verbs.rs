@@ -20,6 +20,7 @@ pub fn act(kernel: &mut Kernel, by: Tid, words: &[&str]) -> Done {
         ["kill", victim] => kernel.kill(by, pid(victim)?),
         ["signal", target] => kernel.signal(by, Tid(number(target)?), true),
         ["signal", target, "eintr"] => kernel.signal(by, Tid(number(target)?), false),
+        ["subreaper"] => kernel.subreaper(by),
         ["waitpid"] => kernel.waitpid(by, WaitFor::Any),
         ["waitpid", child] => kernel.waitpid(by, WaitFor::Process(pid(child)?)),
         ["stop", target] => kernel.set_stopped(by, pid(target)?, true),

@@ -160,3 +160,28 @@ fn a_kernel_without_btf() {
     let output = Program::run(hidden);
     output.assert_complaint(2, "/sys/kernel/btf/vmlinux");
 }
+
+/// As below a service manager, or after nohup: the reader has no parent of its own either.
+#[test]
+fn what_a_command_of_an_orphan_leaves_behind() {
+    let mut shell = Command::new("sh");
+    let script = r#"
+        (x=$(sleep 90 2> /dev/null & echo)) > /dev/null 2>&1 &
+        echo "{\"fact\": \"left\", \"reader\": $!}""#;
+    shell.args(["-c", script]);
+    let target = Program::start(shell);
+    let reader = target.fact("left")["reader"].clone();
+    std::thread::sleep(2 * THRESHOLD);
+    let pid = reader.to_string();
+    let looked = Program::start(pipewatch(&["snapshot", "--format", "json", "-p", &pid]));
+    assert_eq!(looked.finish(RUN).code, 1);
+    let objects = looked.objects();
+    let hang = objects.iter().find(|object| object["type"] == "hang");
+    let orphaned = json!({
+        "verdict": "orphaned",
+        "certainty": "inferred",
+        "reader": {"pid": reader},
+        "holders": [{"comm": "sleep", "fds": [{"fd": 1}]}],
+    });
+    assert_contains(hang.expect("a hang"), &orphaned);
+}
