@@ -172,13 +172,13 @@ pub enum Relation {
     Itself,
     /// Its child.
     Child,
-    /// A descendant further down.
+    /// A descendant further down, also if who was between them has ended.
     Descendant,
     /// Its parent.
     Parent,
     /// An ancestor further up.
     Ancestor,
-    /// It has the same parent.
+    /// It has the same parent, or had.
     Sibling,
     /// None of these.
     Unrelated,
@@ -228,6 +228,9 @@ pub enum What {
     Dup,
     /// An end was closed.
     Close,
+    /// A process ended that had made the pipe, or had arranged its write end, and still
+    /// held that.
+    Exit,
     /// The wait began.
     Read(Call),
 }
@@ -253,6 +256,7 @@ impl Step {
             | What::Exec
             | What::Dup
             | What::Close
+            | What::Exit
             | What::Read(_) => None,
         }
     }

@@ -10,7 +10,7 @@ mod role;
 mod timeline;
 mod words;
 
-use std::iter;
+use std::{iter, rc::Rc};
 
 pub use self::evidence::Evidence;
 use self::{
@@ -24,7 +24,7 @@ use crate::{
         Verdict, Via, ViaKind,
     },
     ids::{Ktime, Pid, ProcKey, TableId},
-    world::{Pipe, Provenance, World},
+    world::{Pipe, Provenance, Slot, World},
 };
 
 /// A thread that sleeps in a read.
@@ -219,7 +219,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
         reader,
         holders: found
             .iter()
-            .map(|found| holder(found, evidence, wait))
+            .map(|found| holder(found, own.as_ref(), evidence, wait))
             .collect(),
         why,
         hint,
@@ -393,7 +393,41 @@ fn missing_part(
     }
 }
 
-fn holder(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> Holder {
+/// What a holder is to the reader: by the tree of processes, or, if who was between them has
+/// ended, by the forks that brought them their ends.
+fn relation(
+    holding: &Holding<'_>,
+    own: Option<&Slot>,
+    evidence: &Evidence<'_>,
+    reader: ProcKey,
+) -> Relation {
+    let forks = |via: &'_ Rc<Provenance>| {
+        let forks = via.chain().filter(|link| link.kind == ViaKind::Fork);
+        let parents = forks.filter_map(|link| link.act.map(|act| act.actor.process));
+        parents.collect::<Vec<_>>()
+    };
+    let of_holder = holding.via().map_or_else(Vec::new, forks);
+    match evidence.relation(holding.process.pid, reader.pid) {
+        Relation::Unrelated if of_holder.contains(&reader) => Relation::Descendant,
+        Relation::Unrelated => {
+            let of_reader = own.map_or_else(Vec::new, |slot| forks(&slot.via));
+            let parent = of_holder.first();
+            if parent.is_some() && parent == of_reader.first() {
+                Relation::Sibling
+            } else {
+                Relation::Unrelated
+            }
+        }
+        shown => shown,
+    }
+}
+
+fn holder(
+    found: &(Holding<'_>, Role),
+    own: Option<&Slot>,
+    evidence: &Evidence<'_>,
+    wait: &Wait,
+) -> Holder {
     let (holding, role) = found;
     let pid = holding.process.pid;
     let via = holding.via();
@@ -420,7 +454,7 @@ fn holder(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait) -> 
                 cloexec: row.end.cloexec,
             })
             .collect(),
-        relation: evidence.relation(pid, wait.actor.process.pid),
+        relation: relation(holding, own, evidence, wait.actor.process),
         used: matches!(role, Role::Arranged(_) | Role::Answers),
         heir: is_heir(&holding.without_history(), wait, evidence),
         execed: via.is_some_and(|via| via.kind == ViaKind::Exec),

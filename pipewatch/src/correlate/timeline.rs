@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// The pipe's creation, the acts that brought the end to these holders, the forks by which the
-/// reader came by its own (`via`), closes by the maker and the reader, the read.
+/// reader came by its own (`via`), closes by the maker and the reader, the
+/// ends of those who were to write, the read.
 pub(super) fn timeline<'a>(
     reader: &Reader,
     via: Option<&Provenance>,
@@ -43,8 +44,9 @@ pub(super) fn timeline<'a>(
         created.map(|created| created.act.actor.process),
     ];
     let closes = pipe.into_iter().flat_map(Pipe::closes);
-    let by_party = |step: &&Step| parties.contains(&Some(step.act.actor.process));
-    steps.extend(closes.filter(by_party).cloned());
+    let counts =
+        |step: &&Step| step.what == What::Exit || parties.contains(&Some(step.act.actor.process));
+    steps.extend(closes.filter(counts).cloned());
     steps.push(Step {
         act: reader.act(),
         what: What::Read(reader.call),

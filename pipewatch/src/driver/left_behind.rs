@@ -1,8 +1,12 @@
-//! What a command leaves behind when it ends: pipewatch ends with it, and says who lives on.
+//! What a command leaves behind when it ends: pipewatch ends with it, or ends it because of a
+//! hang, and says who lives on.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{
+    io::unix::AsyncFd,
+    time::{sleep, timeout},
+};
 
 use super::Session;
 use crate::{
@@ -13,10 +17,13 @@ use crate::{
     problem::Problem,
     procfs,
     render::printable,
+    target::Running,
 };
 
 /// Who ends with the command may take so long for that.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// A command that is asked to end may take so long for that.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Session {
     /// The watched processes that outlive the command.
@@ -26,6 +33,28 @@ impl Session {
         }
         sleep(PATIENCE).await;
         self.living()
+    }
+
+    /// Asks the command to end, as its caller waits for pipewatch, and would for the hang;
+    /// who outlives it, as far as it ends.
+    pub(super) async fn end(
+        &mut self,
+        command: &Running,
+        ended: &AsyncFd<OwnedFd>,
+    ) -> Result<BTreeMap<Pid, Comm>, Problem> {
+        let pid = command.pid();
+        command.signal(libc::SIGTERM);
+        say(format_args!(
+            "pipewatch: sent SIGTERM to the command (pid {pid})"
+        ));
+        if timeout(GRACE, ended.readable()).await.is_ok() {
+            return self.left_behind().await;
+        }
+        say(format_args!(
+            "pipewatch: the command (pid {pid}) goes on in spite of that\n\
+             hint: to end it: kill -KILL {pid}"
+        ));
+        Ok(BTreeMap::new())
     }
 
     fn living(&mut self) -> Result<BTreeMap<Pid, Comm>, Problem> {

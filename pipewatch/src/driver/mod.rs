@@ -364,15 +364,13 @@ impl Session {
             self.look()?;
         }
         self.stop(reason)?;
+        let left = match (command, ended) {
+            (Some(running), Some(ended)) if reason == Reason::Hang => {
+                self.end(&running, &ended).await?
+            }
+            _ => left,
+        };
         left_behind::tell(&left);
-        if let (Some(running), Reason::Hang) = (&command, reason) {
-            // Its caller waits for pipewatch, and would for the hang.
-            running.signal(libc::SIGTERM);
-            say(format_args!(
-                "pipewatch: sent SIGTERM to the command (pid {})",
-                running.pid()
-            ));
-        }
         Ok(status.unwrap_or(0))
     }
 

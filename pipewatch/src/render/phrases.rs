@@ -348,6 +348,7 @@ pub(super) fn happenings(step: &Step, more: &[Step], hang: &Hang, details: &dyn 
         What::Exec => format!("runs a new program, which keeps {fds}"),
         What::Dup => format!("duplicates {fds}"),
         What::Close => format!("closes {fds}"),
+        What::Exit => format!("ends, which closes {fds}"),
         What::Read(call) => return format!("{doer} begins to wait: {} of {fds}", call.word()),
     };
     // The rows above tell the places of these.

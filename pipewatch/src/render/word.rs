@@ -112,6 +112,7 @@ impl Word for What {
             Self::Exec => "exec",
             Self::Dup => "dup",
             Self::Close => "close",
+            Self::Exit => "exit",
             Self::Read(call) => call.word(),
         }
     }

@@ -176,6 +176,7 @@ impl World {
                 // The id may be another thread's by now, as a snapshot showed.
                 let thread = self.threads.get(&actor.tid);
                 if thread.is_some_and(|thread| thread.process == actor.process) {
+                    self.note_exit(act(None));
                     self.remove_thread(actor.tid, act(None));
                 }
                 if last {
@@ -455,6 +456,23 @@ impl World {
         self.note_release(slot, head, act.actor.process, act.time);
     }
 
+    /// Who ends was to write, if it made the pipe, or arranged its end.
+    fn note_exit(&mut self, act: Act) {
+        let thread = self.threads.get(&act.actor.tid);
+        let table = thread.and_then(|thread| self.tables.get(&thread.table));
+        let slots = table
+            .filter(|table| table.users == 1)
+            .into_iter()
+            .flat_map(|table| table.slots.iter());
+        for slot in slots.filter(|slot| slot.end.mode.write) {
+            if let Some(pipe) = self.pipes.get_mut(&slot.end.pipe)
+                && (pipe.is_made_by(act.actor.process) || slot.intent.is_some())
+            {
+                pipe.exit(act, slot.end.fd);
+            }
+        }
+    }
+
     fn close_range(&mut self, id: TableId, first: Fd, last: Fd, mark_only: bool, act: Act) {
         if first > last {
             return;
@@ -498,9 +516,7 @@ impl World {
         let Some(pipe) = self.pipes.get_mut(&slot.end.pipe) else {
             return;
         };
-        let made = pipe
-            .created()
-            .is_some_and(|created| created.act.actor.process == by);
+        let made = pipe.is_made_by(by);
         if !made {
             pipe.leave(time);
         }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    finding::{Created, Step},
-    ids::{FileId, Ktime, ProcKey},
+    finding::{Act, Created, Step, What},
+    ids::{Fd, FileId, Ktime, ProcKey},
 };
 
 /// How many closes are remembered; older ones go first.
@@ -54,7 +54,13 @@ impl Pipe {
         self.history.as_ref()?.created
     }
 
-    /// The latest closes of a write end, by a call.
+    /// Whether it was seen to be made by that process.
+    pub(super) fn is_made_by(&self, process: ProcKey) -> bool {
+        let maker = self.created().map(|created| created.act.actor.process);
+        maker == Some(process)
+    }
+
+    /// The latest closes of a write end, by a call or by the end of who was to write.
     pub fn closes(&self) -> impl Iterator<Item = &Step> {
         self.history.iter().flat_map(|history| &history.closes)
     }
@@ -81,6 +87,20 @@ impl Pipe {
     pub(super) fn was_made_with(&self, file: FileId) -> bool {
         let history = self.history.as_ref();
         history.is_some_and(|history| history.first == Some(file))
+    }
+
+    /// Who was to write has ended with a write end at that number.
+    pub(super) fn exit(&mut self, act: Act, fd: Fd) {
+        let closes = &mut self.history().closes;
+        let last = closes.back_mut();
+        match last.filter(|last| last.act == act && last.what == What::Exit) {
+            Some(last) => last.fds.push(fd),
+            None => self.close(Step {
+                act,
+                what: What::Exit,
+                fds: vec![fd],
+            }),
+        }
     }
 
     pub(super) fn close(&mut self, step: Step) {

@@ -96,10 +96,8 @@ fn who_outlives_the_command_is_named_and_who_keeps_its_output_open() {
     let [kept, silent] = ["kept", "silent"].map(|who| left[who].to_string());
     let behind = watcher.wait_for_complaint("left behind", RUN);
     let waits = watcher.wait_for_complaint("keeps it open", RUN);
-    for pid in [kept.as_str(), silent.as_str()] {
-        let pid = pid.parse().expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process");
-    }
+    end(&kept);
+    end(&silent);
     assert!(behind.contains(&format!("sleep (pid {kept})")), "{behind}");
     assert!(
         behind.contains(&format!("sleep (pid {silent})")),
@@ -111,4 +109,44 @@ fn who_outlives_the_command_is_named_and_who_keeps_its_output_open() {
         &watcher.last_record(),
         &json!({"type": "stopped", "reason": "command-ended"}),
     );
+}
+
+fn end(pid: &str) {
+    let pid = Pid::from_raw(pid.parse().expect("a pid"));
+    kill(pid, Signal::SIGKILL).expect("a process");
+}
+
+/// What it leaves behind is the hang.
+#[test]
+fn a_command_that_is_ended_for_a_hang_leaves_its_cause_behind() {
+    let script = r#"(x=$(sleep 3600 & echo "{\"fact\": \"holds\", \"pid\": $!}" >&3)) 3>&1"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    let watcher = Program::start(pipewatch_running(&["--exit-on-hang"], &command));
+    let holder = watcher.fact("holds")["pid"].to_string();
+    let behind = watcher.wait_for_complaint("left behind", RUN);
+    end(&holder);
+    assert!(
+        behind.contains(&format!("sleep (pid {holder})")),
+        "{behind}"
+    );
+    assert!(
+        watcher.finish(RUN).stderr.contains("sent SIGTERM"),
+        "{behind}"
+    );
+}
+
+#[test]
+fn a_command_that_does_not_end_for_a_hang_is_named() {
+    let script = "trap '' TERM; x=$(sleep 4 & echo)";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    let watcher = Program::start(pipewatch_running(&["--exit-on-hang"], &command));
+    let output = watcher.finish(RUN);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("goes on in spite of that"),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("kill -KILL"), "{output:?}");
 }

@@ -234,7 +234,7 @@ impl Lanes {
                     event.touched.push(self.there(process, *fd, EITHER, column));
                 }
             }
-            What::Close => {
+            What::Close | What::Exit => {
                 for fd in &step.fds {
                     let there = self.there(process, *fd, WRITE, column);
                     if let Some(line) = self.line_mut(there) {
@@ -490,9 +490,13 @@ pub(super) fn shown(hang: &Hang) -> (Vec<(usize, &Step)>, usize) {
     }
     let concerns = |step: &Step| match step.what {
         What::Fork { child } => pids.contains(&child),
-        What::Pipe | What::Socketpair | What::Exec | What::Dup | What::Close | What::Read(_) => {
-            pids.contains(&step.act.actor.process.pid)
-        }
+        What::Pipe
+        | What::Socketpair
+        | What::Exec
+        | What::Dup
+        | What::Close
+        | What::Exit
+        | What::Read(_) => pids.contains(&step.act.actor.process.pid),
     };
     let steps = hang.timeline.iter().enumerate();
     let mut steps: Vec<(usize, &Step)> = steps.filter(|(_, step)| concerns(step)).collect();

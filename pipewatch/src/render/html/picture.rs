@@ -224,6 +224,7 @@ impl Picture<'_> {
             What::Exec => ("exec", "exec"),
             What::Dup => ("dup", "dup"),
             What::Close => ("close", "close"),
+            What::Exit => ("exit", "close"),
             What::Read(call) => (call.word(), "read"),
         };
         let waits = matches!(step.what, What::Read(_));
@@ -257,7 +258,7 @@ impl Picture<'_> {
             Row::Title | Row::Thread(_) => "either",
         };
         match what {
-            What::Close => {
+            What::Close | What::Exit => {
                 html! { path.cross.(kind) d={ "M-6 " (y - 6) "l12 12m0 -12l-12 12" } {} }
             }
             // Points to where the copy begins.
