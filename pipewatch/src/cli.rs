@@ -66,10 +66,10 @@ pub enum Command {
     /// on waiting
     Release {
         /// The holder
-        #[arg(value_parser = pid)]
+        #[arg(value_parser = pid, allow_negative_numbers = true)]
         pid: u32,
         /// Its descriptor
-        #[arg(value_parser = fd)]
+        #[arg(value_parser = fd, allow_negative_numbers = true)]
         fd: u32,
         /// Do not ask
         #[arg(short, long)]

@@ -67,6 +67,18 @@ pub fn writes_to_any(pid: Pid, pipes: &BTreeSet<PipeId>) -> bool {
     })
 }
 
+/// The write ends that a process has of the pipe that a descriptor of it is an end of.
+pub fn write_ends_beside(pid: Pid, fd: Fd) -> Vec<Fd> {
+    let tid = Tid(pid.0);
+    let pipe = descriptor::pipe(tid, fd);
+    let held = descriptor::pipes(tid).unwrap_or_default().into_iter();
+    let of_pipe = held.filter(|(_, held)| Some(*held) == pipe);
+    let writes = of_pipe.filter(|(fd, held)| {
+        descriptor::end(tid, (*fd, *held), held.dev).is_some_and(|end| end.mode.write)
+    });
+    writes.map(|(fd, _)| fd).collect()
+}
+
 /// The process that a process or thread id belongs to. `None` if there is none.
 ///
 /// # Errors

@@ -397,7 +397,10 @@ impl Tables {
             return Some(row);
         }
         let (place, shown) = thread::place(actor.tid);
-        self.calls_hidden |= shown == Shown::NoCall;
+        if shown == Shown::NoCall {
+            // It may have made itself one that nobody may look into a moment ago.
+            self.calls_hidden |= !is_hidden(actor.process.pid);
+        }
         let nvcsw = status.nvcsw;
         let (call, end) = match place {
             Place::Nowhere => return Some(row),

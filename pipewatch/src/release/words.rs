@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    finding::{Hang, Verdict},
+    finding::{Hang, Holder, Relation, Verdict},
     ids::{Fd, Pid, Tid},
     injection::Failure,
     problem::Problem,
@@ -42,7 +42,15 @@ pub(super) fn write_end(
     let descriptor = format!("descriptor {fd} of process {pid}");
     let message = match found {
         Ok(Some(file)) if file.mode.write => return Ok(file),
-        Ok(Some(_)) => format!("{descriptor} is a read end, which keeps no read from ending"),
+        Ok(Some(_)) => {
+            let message = format!("{descriptor} is a read end, which keeps no read from ending");
+            let Some(write) = procfs::write_ends_beside(pid, fd).first().copied() else {
+                return Err(Problem::new(message, RELEASED));
+            };
+            let hint =
+                format!("of that pipe, it has this write end: pipewatch release {pid} {write}");
+            return Err(Problem::new(message, hint));
+        }
         Ok(None) => {
             let is = procfs::path(pid, fd).map_or_else(String::new, |path| {
                 format!(": it is {}", render::printable(&path))
@@ -65,10 +73,13 @@ pub(super) fn no_pair(pid: Pid, fd: Fd) -> Problem {
 }
 
 pub(super) fn not_permitted(pid: Pid) -> Problem {
-    Problem::new(
-        format!("tracing process {pid} is not permitted"),
-        "run pipewatch as root (sudo); kernel.yama.ptrace_scope may forbid it even for one's own",
-    )
+    let hint = if rustix::process::geteuid().is_root() {
+        "this host keeps it even from root (a container, a security module, or it is hidden): ask \
+         whoever may"
+    } else {
+        "run pipewatch as root (sudo); kernel.yama.ptrace_scope may forbid it even for one's own"
+    };
+    Problem::new(format!("tracing process {pid} is not permitted"), hint)
 }
 
 pub(super) fn traced(pid: Pid, tracer: Pid) -> Problem {
@@ -106,7 +117,16 @@ pub(super) fn filtered(pid: Pid, mode: u32) -> Problem {
 
 /// Its holder is to keep it, for all that is known.
 pub(super) fn refused(pid: Pid, fd: Fd, meant: Option<&Hang>) -> Problem {
+    let itself = |holder: &Holder| holder.relation == Relation::Itself;
     let message = match meant {
+        // Others would have to let go of theirs, too, and the reader of its own.
+        Some(hang) if hang.judged && hang.holders.iter().any(itself) => {
+            let message = format!(
+                "closing fd {fd} of process {pid} frees nobody: {}",
+                hang.why
+            );
+            return Problem::new(render::printable(&message), render::printable(&hang.hint));
+        }
         Some(hang) => {
             let judged = match hang.verdict {
                 Verdict::Waiting if !hang.judged => {
@@ -114,7 +134,7 @@ pub(super) fn refused(pid: Pid, fd: Fd, meant: Option<&Hang>) -> Problem {
                 }
                 Verdict::Waiting => "may be meant to write to it",
                 Verdict::Leaked | Verdict::Orphaned | Verdict::SelfHeld | Verdict::InFlight => {
-                    "is no idle heir of it"
+                    "is not known to have it by mistake"
                 }
             };
             let why = render::printable(&hang.why);

@@ -2,7 +2,7 @@
 //! words of its language.
 
 use crate::{
-    finding::{Cause, Details, Hang, Holder, Relation, Verdict},
+    finding::{Cause, Details, Hang, Holder, LOOKED_INTO, Relation, Verdict},
     ids::Fd,
     language::Language,
 };
@@ -23,7 +23,8 @@ pub(super) fn paragraphs(hang: &Hang, details: &dyn Details) -> Vec<String> {
         Some(advice) => format!("{} {advice}.", hang.hint),
         None => hang.hint.clone(),
     };
-    [mend].into_iter().chain(release(hang)).collect()
+    let now = release(hang).or_else(|| kill(hang));
+    [mend].into_iter().chain(now).collect()
 }
 
 /// What frees the reader and ends nobody, where all that it takes is permitted. Who is
@@ -40,6 +41,17 @@ fn release(hang: &Hang) -> Option<String> {
         .iter()
         .map(|(holder, fd)| format!("pipewatch release {} {fd}", holder.process.pid));
     Some(format!("now: {}", commands.collect::<Vec<_>>().join("; ")))
+}
+
+/// What ends all of an orphaned pool, however few of them the hint has named.
+fn kill(hang: &Hang) -> Option<String> {
+    let complete = (2..=LOOKED_INTO).contains(&hang.holders.len());
+    if !complete || !holds_up_itself(hang) || hang.verdict != Verdict::Leaked {
+        return None;
+    }
+    let pids = hang.holders.iter().map(|holder| holder.process.pid);
+    let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
+    Some(format!("to end them all: kill {}", pids.join(" ")))
 }
 
 fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
