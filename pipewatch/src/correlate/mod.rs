@@ -407,18 +407,18 @@ fn relation(
         parents.collect::<Vec<_>>()
     };
     let of_holder = holding.via().map_or_else(Vec::new, forks);
-    match evidence.relation(holding.process.pid, reader.pid) {
-        Relation::Unrelated if of_holder.contains(&reader) => Relation::Descendant,
-        Relation::Unrelated => {
-            let of_reader = own.map_or_else(Vec::new, |slot| forks(&slot.via));
-            let parent = of_holder.first();
-            if parent.is_some() && parent == of_reader.first() {
-                Relation::Sibling
-            } else {
-                Relation::Unrelated
-            }
-        }
-        shown => shown,
+    let shown = evidence.relation(holding.process.pid, reader.pid);
+    if shown != Relation::Unrelated {
+        return shown;
+    }
+    let of_reader = own.map_or_else(Vec::new, |slot| forks(&slot.via));
+    let parent = of_holder.first();
+    if of_holder.contains(&reader) {
+        Relation::Descendant
+    } else if parent.is_some() && parent == of_reader.first() {
+        Relation::Sibling
+    } else {
+        Relation::Unrelated
     }
 }
 

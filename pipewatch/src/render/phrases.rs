@@ -473,6 +473,8 @@ pub(super) fn duration(nanoseconds: u64) -> String {
     let hours = minutes / 60;
     if millis == 0 {
         format!("{micros} µs")
+    } else if millis < 10 {
+        format!("{millis}.{} ms", micros / 100 % 10)
     } else if seconds == 0 {
         format!("{millis} ms")
     } else if seconds < 10 {

@@ -247,7 +247,9 @@ fn durations_are_for_people() {
     let cases = [
         (0, "0 µs"),
         (52_999, "52 µs"),
-        (MS, "1 ms"),
+        (MS, "1.0 ms"),
+        (10 * MS - 1, "9.9 ms"),
+        (10 * MS, "10 ms"),
         (850 * MS, "850 ms"),
         (SECOND - 1, "999 ms"),
         (SECOND, "1.0 s"),

@@ -260,8 +260,7 @@ fn whoever_has_written_may_do_so_again() {
 fn whoever_is_stuck_is_no_heir() {
     let held = hold("bare");
     held.wait_until_it_reads();
-    held.release(&["--yes"])
-        .assert_complaint(2, "by mistake");
+    held.release(&["--yes"]).assert_complaint(2, "by mistake");
     held.assert_untouched();
     let output = held.release(&["--yes", "--force", "--format", "json"]);
     assert_eq!(output.code, 0, "{output:?}");
@@ -356,8 +355,7 @@ fn what_would_be_refused_is_not_advised() {
     let held = hold("bare");
     held.wait_until_it_reads();
     assert_eq!(advised(&held), None);
-    held.release(&["--yes"])
-        .assert_complaint(2, "by mistake");
+    held.release(&["--yes"]).assert_complaint(2, "by mistake");
 }
 
 #[test]

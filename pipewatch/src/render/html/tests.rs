@@ -277,7 +277,7 @@ fn all_of_a_report_is_on_the_page() {
         "updater has it",
         "end updater In C or Rust: ",
         "FIFO /tmp/word, inode 99",
-        "inherited by fork, made by thread 9 (updater) of pid 7, 4 ms after the pipe was made",
+        "inherited by fork, made by thread 9 (updater) of pid 7, 4.0 ms after the pipe was made",
         "/bin/word word",
         "<code>word</code> <span class=\"place\">/word:7</span>",
         // The text for a terminal.
