@@ -210,7 +210,7 @@ impl Session {
             let mut threads = tasks.iter().filter(|row| row.actor.process.pid == *pid);
             match threads.next() {
                 Some(first) if first.is_alive() || threads.any(TaskRow::is_alive) => {}
-                Some(_) => return Err(has_ended(*pid)),
+                Some(_) => return Err(is_zombie(*pid)),
                 None => return Err(not_shown(*pid)),
             }
         }
@@ -617,6 +617,13 @@ fn is_hidden(pid: Pid) -> Problem {
     Problem::new(
         format!("looking into process {pid} is not permitted"),
         "if it belongs to another user, run pipewatch as root (sudo), or as that user",
+    )
+}
+
+fn is_zombie(pid: Pid) -> Problem {
+    Problem::new(
+        format!("process {pid} has ended: it is a zombie, which holds nothing"),
+        "its parent has not waited for it yet; `ps -o ppid= -p PID` tells who that is",
     )
 }
 

@@ -60,9 +60,20 @@ pub(super) fn write_end(
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(not_permitted(pid));
         }
+        Err(_) if is_zombie(pid) => {
+            return Err(Problem::new(
+                format!("process {pid} has ended: it is a zombie, which holds nothing"),
+                LOOK,
+            ));
+        }
         Err(_) => format!("process {pid} has no descriptor {fd}"),
     };
     Err(Problem::new(message, RELEASED))
+}
+
+/// Whether its first thread has ended; what its others hold is found by them.
+fn is_zombie(pid: Pid) -> bool {
+    procfs::condition(Tid(pid.0)).is_some_and(|condition| condition.state == b'Z')
 }
 
 pub(super) fn no_pair(pid: Pid, fd: Fd) -> Problem {

@@ -185,3 +185,25 @@ fn what_a_command_of_an_orphan_leaves_behind() {
     });
     assert_contains(hang.expect("a hang"), &orphaned);
 }
+
+#[test]
+fn a_zombie_is_called_one() {
+    let mut child = Command::new("true").spawn().expect("true");
+    let pid = child.id().to_string();
+    // Its state comes after its name.
+    let ended = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+        stat.contains(") Z ")
+    };
+    while !ended() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    for args in [
+        &["-p", &pid][..],
+        &["snapshot", "-p", &pid],
+        &["release", &pid, "3"],
+    ] {
+        Program::run(pipewatch(args)).assert_complaint(2, "zombie");
+    }
+    child.wait().expect("its end");
+}
