@@ -406,11 +406,11 @@ fn relation(
         let parents = forks.filter_map(|link| link.act.map(|act| act.actor.process));
         parents.collect::<Vec<_>>()
     };
-    let of_holder = holding.via().map_or_else(Vec::new, forks);
     let shown = evidence.relation(holding.process.pid, reader.pid);
     if shown != Relation::Unrelated {
         return shown;
     }
+    let of_holder = holding.via().map_or_else(Vec::new, forks);
     let of_reader = own.map_or_else(Vec::new, |slot| forks(&slot.via));
     let parent = of_holder.first();
     if of_holder.contains(&reader) {

@@ -60,12 +60,7 @@ pub(super) fn write_end(
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(not_permitted(pid));
         }
-        Err(_) if is_zombie(pid) => {
-            return Err(Problem::new(
-                format!("process {pid} has ended: it is a zombie, which holds nothing"),
-                LOOK,
-            ));
-        }
+        Err(_) if is_zombie(pid) => return Err(has_ended(pid)),
         Err(_) => format!("process {pid} has no descriptor {fd}"),
     };
     Err(Problem::new(message, RELEASED))

@@ -203,7 +203,7 @@ fn a_zombie_is_called_one() {
         &["snapshot", "-p", &pid],
         &["release", &pid, "3"],
     ] {
-        Program::run(pipewatch(args)).assert_complaint(2, "zombie");
+        Program::run(pipewatch(args)).assert_complaint(2, "has ended");
     }
     child.wait().expect("its end");
 }
