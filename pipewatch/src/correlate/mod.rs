@@ -326,11 +326,14 @@ fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait
     *role == (Role::ExecHeir { prepared: false }) && relation != Relation::Child
 }
 
-/// A program that a gone writer has left behind. A mere fork of that may be a
-/// daemon that answers once it is ready.
+/// A program that a gone writer has left behind, with an end at a number that it cannot know
+/// of: what is its output it may write to. A mere fork of that writer may be a daemon that
+/// answers once it is ready.
 fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
     let program = holding.via().is_some_and(|via| via.kind == ViaKind::Exec);
-    program && matches!(role, Role::Stray { writer: Some(_) })
+    let writes = holding.rows.iter().filter(|row| row.end.mode.write);
+    let mut outputs = writes.filter(|row| matches!(row.end.fd.0, 1 | 2));
+    program && outputs.next().is_none() && matches!(role, Role::Stray { writer: Some(_) })
 }
 
 /// It came by the end without being meant to use it, and knows nothing of the pipe.

@@ -318,7 +318,9 @@ fn inferred(
     if untouched && in_place && evidence.is_ancestor(reader.pid, holder.pid) {
         return Role::IdleHeir { left_by: None };
     }
-    let is_output = matches!(write_end.end.fd.0, 1 | 2) && read_end.is_none();
+    // A FIFO it may have opened itself, or a shell for it.
+    let is_fifo = wait.sleep.end.kind == Kind::Fifo;
+    let is_output = matches!(write_end.end.fd.0, 1 | 2) && read_end.is_none() && !is_fifo;
     if is_output && is_abandoned(holder, wait, pipe, evidence) {
         return Role::Stray { writer: None };
     }

@@ -155,8 +155,10 @@ pub(super) fn of_hang(
                 "the process that was meant to write{} is gone. Process {pid}, which it left behind, \
                  still holds {end}{}{rest}",
                 writer_of(*role),
-                if counted {
+                if counted && exact {
                     " and has not written since"
+                } else if counted {
+                    " and has not written since the wait began"
                 } else {
                     ""
                 }

@@ -12,7 +12,7 @@
 8ms     500 read 3
 9ms     500 read 3
 10ms    501 exit
-expect by 1260ms: hang, orphaned, fork, certain, exact, reader 500, holders 502, 502 holds 1w, 502 is descendant, timeline pipe@500 fork@500 dup@501 exec@501 close@500 fork@501 exec@502 read@500 exit@501
+expect by 1260ms: hang, orphaned, fork, likely, exact, reader 500, holders 502, 502 holds 1w, 502 is descendant, timeline pipe@500 fork@500 dup@501 exec@501 close@500 fork@501 exec@502 read@500 exit@501
 silence until 30s
 30s     502 exit
 expect by 30250ms: resolved, eof, reader 500, freed by 502 exit

@@ -20,7 +20,7 @@
 13ms    502 exit
 14ms    501 read 3
 15ms    501 read 3
-expect by 1265ms: hang, orphaned, fork, certain, exact, reader 501, holders 503
+expect by 1265ms: hang, orphaned, fork, likely, exact, reader 501, holders 503
 silence until 30s
 30s     503 exit
 expect by 30250ms: resolved, eof, reader 501, freed by 503 exit

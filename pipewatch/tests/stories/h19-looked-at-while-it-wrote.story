@@ -15,5 +15,5 @@
 3s      501 write 1
 3001ms  500 read 3
 6s      501 exit
-expect by 8s: hang, orphaned, fork, certain, exact, reader 500, holders 502
+expect by 8s: hang, orphaned, fork, likely, exact, reader 500, holders 502
 silence until 20s

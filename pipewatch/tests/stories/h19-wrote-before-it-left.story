@@ -13,5 +13,5 @@
 52ms    501 write 1
 53ms    501 exit
 54ms    500 read 3
-expect by 1310ms: hang, orphaned, fork, certain, reader 500, holders 502
+expect by 1310ms: hang, orphaned, fork, likely, reader 500, holders 502
 silence until 9s

@@ -14,5 +14,5 @@
 9ms     500 read 3
 10ms    lose 1
 10ms    501 exit
-expect by 2500ms: hang, orphaned, fork, certain, inferred, reader 500, holders 502
+expect by 2500ms: hang, orphaned, fork, likely, inferred, reader 500, holders 502
 silence until 20s
