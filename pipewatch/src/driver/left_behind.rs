@@ -72,6 +72,14 @@ impl Session {
     }
 }
 
+/// Says that the command was only watched for a while.
+pub(super) fn goes_on(command: Pid) {
+    say(format_args!(
+        "pipewatch: the command (pid {command}) goes on, and is not watched any more\n\
+         hint: to watch it again: pipewatch -p {command}"
+    ));
+}
+
 /// Says who lives on, and who of them keeps the output of the command open: whoever reads
 /// that to its end waits for these.
 pub(super) fn tell(left: &BTreeMap<Pid, Comm>) {

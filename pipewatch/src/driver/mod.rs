@@ -368,6 +368,10 @@ impl Session {
             (Some(running), Some(ended)) if reason == Reason::Hang => {
                 self.end(&running, &ended).await?
             }
+            (Some(running), _) if reason == Reason::Duration => {
+                left_behind::goes_on(running.pid());
+                left
+            }
             _ => left,
         };
         left_behind::tell(&left);

@@ -583,14 +583,14 @@ mod tests {
     use super::*;
     use crate::event::Snapshot;
 
-    fn process(pid: u32) -> ProcKey {
+    pub(super) fn process(pid: u32) -> ProcKey {
         ProcKey {
             pid: Pid(pid),
             start: 1,
         }
     }
 
-    fn end(fd: u32, write: bool) -> End {
+    pub(super) fn end(fd: u32, write: bool) -> End {
         End {
             fd: Fd(fd),
             pipe: PipeId { dev: 14, inode: 7 },
@@ -607,7 +607,7 @@ mod tests {
     }
 
     /// A process does something; each has a table of its own.
-    fn act(world: &mut World, pid: u32, fact: Fact) {
+    pub(super) fn act(world: &mut World, pid: u32, fact: Fact) {
         world.apply(&Event {
             time: Ktime(1),
             actor: Actor {
@@ -620,7 +620,7 @@ mod tests {
         });
     }
 
-    fn creation(stack: Option<StackId>) -> Fact {
+    pub(super) fn creation(stack: Option<StackId>) -> Fact {
         Fact::Create {
             read: end(3, false),
             write_fd: Fd(4),

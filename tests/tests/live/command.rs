@@ -150,3 +150,13 @@ fn a_command_that_does_not_end_for_a_hang_is_named() {
     );
     assert!(output.stderr.contains("kill -KILL"), "{output:?}");
 }
+
+#[test]
+fn a_command_that_outlasts_the_time_to_watch_is_named() {
+    let mut command = Command::new("sleep");
+    command.arg("5");
+    let watcher = Program::start(pipewatch_running(&["--duration", "300ms"], &command));
+    let output = watcher.finish(RUN);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("goes on"), "{output:?}");
+}
