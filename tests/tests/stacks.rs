@@ -607,9 +607,9 @@ fn redacted(text: &str, interpreter: &Path) -> String {
         // Times, in whatever unit.
         let words = redacted.split(' ');
         let words = words.map(|word| match word {
-            "ms" | "µs" | "s" => "s",
-            word if word.trim_matches(['-', '+', '(']) == "N.N" => "N",
-            word => word,
+            "ms" | "µs" | "s" => "s".to_owned(),
+            word if word.trim_matches(['-', '+', '(']) == "N.N" => word.replace("N.N", "N"),
+            word => word.to_owned(),
         });
         words
             .filter(|word| !word.is_empty())
