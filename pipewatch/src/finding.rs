@@ -330,6 +330,12 @@ impl Hang {
         matches!(self.verdict, Verdict::Leaked | Verdict::Orphaned) && holder.heir
     }
 
+    /// Whether the waiting process itself is among those that keep it up.
+    pub fn is_kept_up_by_reader(&self) -> bool {
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder.relation == Relation::Itself)
+    }
+
     /// The write ends that keep the read from ending.
     pub fn write_ends(&self) -> impl Iterator<Item = (&Holder, Fd)> {
         self.holders.iter().flat_map(|holder| {

@@ -31,6 +31,14 @@ number! {
     /// Descriptor number.
     Fd(u32)
 }
+
+impl Fd {
+    /// Standard output or standard error.
+    pub fn is_output(self) -> bool {
+        matches!(self.0, 1 | 2)
+    }
+}
+
 number! {
     /// Identity of an fd table: the address of its `struct files_struct`, equal
     /// for all threads that share it. The kernel may reuse it once nobody does.

@@ -23,7 +23,7 @@ use crate::{
         Cause, Certainty, Channel, Confidence, HeldFd, Holder, LOOKED_INTO, Reader, Relation, Step,
         Verdict, Via, ViaKind,
     },
-    ids::{Ktime, Pid, ProcKey, TableId},
+    ids::{Fd, Ktime, Pid, ProcKey, TableId},
     world::{Pipe, Provenance, Slot, World},
 };
 
@@ -332,8 +332,8 @@ fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait
 fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
     let program = holding.via().is_some_and(|via| via.kind == ViaKind::Exec);
     let writes = holding.rows.iter().filter(|row| row.end.mode.write);
-    let mut outputs = writes.filter(|row| matches!(row.end.fd.0, 1 | 2));
-    program && outputs.next().is_none() && matches!(role, Role::Stray { writer: Some(_) })
+    let mut fds = writes.map(|row| row.end.fd);
+    program && !fds.any(Fd::is_output) && matches!(role, Role::Stray { writer: Some(_) })
 }
 
 /// It came by the end without being meant to use it, and knows nothing of the pipe.
@@ -404,25 +404,25 @@ fn relation(
     evidence: &Evidence<'_>,
     reader: ProcKey,
 ) -> Relation {
-    let forks = |via: &'_ Rc<Provenance>| {
-        let forks = via.chain().filter(|link| link.kind == ViaKind::Fork);
-        let parents = forks.filter_map(|link| link.act.map(|act| act.actor.process));
-        parents.collect::<Vec<_>>()
-    };
     let shown = evidence.relation(holding.process.pid, reader.pid);
     if shown != Relation::Unrelated {
         return shown;
     }
-    let of_holder = holding.via().map_or_else(Vec::new, forks);
-    let of_reader = own.map_or_else(Vec::new, |slot| forks(&slot.via));
-    let parent = of_holder.first();
-    if of_holder.contains(&reader) {
+    let parent = forkers(holding.via()).next();
+    if forkers(holding.via()).any(|forker| forker == reader) {
         Relation::Descendant
-    } else if parent.is_some() && parent == of_reader.first() {
+    } else if parent.is_some() && parent == forkers(own.map(|slot| &slot.via)).next() {
         Relation::Sibling
     } else {
         Relation::Unrelated
     }
+}
+
+/// The processes whose forks have brought an end, the last one first.
+fn forkers(via: Option<&Rc<Provenance>>) -> impl Iterator<Item = ProcKey> {
+    let links = via.into_iter().flat_map(|via| via.chain());
+    let forks = links.filter(|link| link.kind == ViaKind::Fork);
+    forks.filter_map(|link| link.act.map(|act| act.actor.process))
 }
 
 fn holder(

@@ -320,7 +320,7 @@ fn inferred(
     }
     // A FIFO it may have opened itself, or a shell for it.
     let is_fifo = wait.sleep.end.kind == Kind::Fifo;
-    let is_output = matches!(write_end.end.fd.0, 1 | 2) && read_end.is_none() && !is_fifo;
+    let is_output = write_end.end.fd.is_output() && read_end.is_none() && !is_fifo;
     if is_output && is_abandoned(holder, wait, pipe, evidence) {
         return Role::Stray { writer: None };
     }

@@ -29,9 +29,8 @@ fn write_end(holding: &Holding<'_>) -> String {
 /// What makes a command let go of its write ends.
 fn letting_go(holding: &Holding<'_>) -> String {
     let writes = holding.rows.iter().filter(|row| row.end.mode.write);
-    let fds: Vec<u32> = writes.map(|row| row.end.fd.0).collect();
-    let is_output = |fd: &u32| matches!(fd, 1 | 2);
-    if fds.iter().all(is_output) {
+    let fds: Vec<Fd> = writes.map(|row| row.end.fd).collect();
+    if fds.iter().all(|fd| fd.is_output()) {
         return "redirect the output (>/dev/null 2>&1)".to_owned();
     }
     let closed = fds.iter().map(|fd| format!("{fd}>&-"));

@@ -59,24 +59,24 @@ pub fn outputs() -> BTreeSet<PipeId> {
 
 /// Whether a process, as far as it may be looked into, holds a write end of one of these.
 pub fn writes_to_any(pid: Pid, pipes: &BTreeSet<PipeId>) -> bool {
-    let tid = Tid(pid.0);
-    let held = descriptor::pipes(tid).unwrap_or_default();
-    let mut held = held.into_iter().filter(|(_, pipe)| pipes.contains(pipe));
-    held.any(|(fd, pipe)| {
-        descriptor::end(tid, (fd, pipe), pipe.dev).is_some_and(|end| end.mode.write)
-    })
+    let is_wanted = |pipe: &PipeId| pipes.contains(pipe);
+    write_ends(pid, is_wanted).next().is_some()
 }
 
-/// The write ends that a process has of the pipe that a descriptor of it is an end of.
-pub fn write_ends_beside(pid: Pid, fd: Fd) -> Vec<Fd> {
+/// A write end that a process has of the pipe that another descriptor of it is an end of.
+pub fn write_end_beside(pid: Pid, fd: Fd) -> Option<Fd> {
+    let pipe = descriptor::pipe(Tid(pid.0), fd)?;
+    write_ends(pid, |other| *other == pipe).next()
+}
+
+fn write_ends(pid: Pid, is_wanted: impl Fn(&PipeId) -> bool) -> impl Iterator<Item = Fd> {
     let tid = Tid(pid.0);
-    let pipe = descriptor::pipe(tid, fd);
     let held = descriptor::pipes(tid).unwrap_or_default().into_iter();
-    let of_pipe = held.filter(|(_, held)| Some(*held) == pipe);
-    let writes = of_pipe.filter(|(fd, held)| {
-        descriptor::end(tid, (*fd, *held), held.dev).is_some_and(|end| end.mode.write)
+    let wanted = held.filter(move |(_, pipe)| is_wanted(pipe));
+    let writes = wanted.filter(move |(fd, pipe)| {
+        descriptor::end(tid, (*fd, *pipe), pipe.dev).is_some_and(|end| end.mode.write)
     });
-    writes.map(|(fd, _)| fd).collect()
+    writes.map(|(fd, _)| fd)
 }
 
 /// The process that a process or thread id belongs to. `None` if there is none.

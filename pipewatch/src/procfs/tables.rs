@@ -397,10 +397,9 @@ impl Tables {
             return Some(row);
         }
         let (place, shown) = thread::place(actor.tid);
-        if shown == Shown::NoCall {
-            // It may have made itself one that nobody may look into a moment ago.
-            self.calls_hidden |= !is_hidden(actor.process.pid);
-        }
+        // It may have made itself one that nobody may look into a moment ago.
+        self.calls_hidden =
+            self.calls_hidden || shown == Shown::NoCall && !is_hidden(actor.process.pid);
         let nvcsw = status.nvcsw;
         let (call, end) = match place {
             Place::Nowhere => return Some(row),

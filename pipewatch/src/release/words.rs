@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    finding::{Hang, Holder, Relation, Verdict},
+    finding::{Hang, Verdict},
     ids::{Fd, Pid, Tid},
     injection::Failure,
     problem::Problem,
@@ -44,7 +44,7 @@ pub(super) fn write_end(
         Ok(Some(file)) if file.mode.write => return Ok(file),
         Ok(Some(_)) => {
             let message = format!("{descriptor} is a read end, which keeps no read from ending");
-            let Some(write) = procfs::write_ends_beside(pid, fd).first().copied() else {
+            let Some(write) = procfs::write_end_beside(pid, fd) else {
                 return Err(Problem::new(message, RELEASED));
             };
             let hint =
@@ -123,10 +123,9 @@ pub(super) fn filtered(pid: Pid, mode: u32) -> Problem {
 
 /// Its holder is to keep it, for all that is known.
 pub(super) fn refused(pid: Pid, fd: Fd, meant: Option<&Hang>) -> Problem {
-    let itself = |holder: &Holder| holder.relation == Relation::Itself;
     let message = match meant {
         // Others would have to let go of theirs, too, and the reader of its own.
-        Some(hang) if hang.judged && hang.holders.iter().any(itself) => {
+        Some(hang) if hang.judged && hang.is_kept_up_by_reader() => {
             let message = format!(
                 "closing fd {fd} of process {pid} frees nobody: {}",
                 hang.why

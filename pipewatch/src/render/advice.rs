@@ -2,7 +2,7 @@
 //! words of its language.
 
 use crate::{
-    finding::{Cause, Details, Hang, Holder, LOOKED_INTO, Relation, Verdict},
+    finding::{Cause, Details, Hang, Holder, LOOKED_INTO, Verdict},
     ids::Fd,
     language::Language,
 };
@@ -46,7 +46,7 @@ fn release(hang: &Hang) -> Option<String> {
 /// What ends all of an orphaned pool, however few of them the hint has named.
 fn kill(hang: &Hang) -> Option<String> {
     let complete = (2..=LOOKED_INTO).contains(&hang.holders.len());
-    if !complete || !holds_up_itself(hang) || hang.verdict != Verdict::Leaked {
+    if !complete || !hang.is_kept_up_by_reader() || hang.verdict != Verdict::Leaked {
         return None;
     }
     let pids = hang.holders.iter().map(|holder| holder.process.pid);
@@ -68,7 +68,7 @@ fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
             Language::Compiled => return None,
         }),
         // Who inherited both ends and waits is of a library's making: a pool's.
-        Verdict::Leaked if holds_up_itself(hang) => None,
+        Verdict::Leaked if hang.is_kept_up_by_reader() => None,
         Verdict::Leaked => match (hang.cause, language) {
             (Cause::ForkRace, Language::Python) => Some(
                 "In Python: start processes before threads, or by multiprocessing's start method \
@@ -102,9 +102,4 @@ fn advice(hang: &Hang, language: Language) -> Option<&'static str> {
         },
         Verdict::SelfHeld | Verdict::InFlight | Verdict::Waiting => None,
     }
-}
-
-fn holds_up_itself(hang: &Hang) -> bool {
-    let mut holders = hang.holders.iter();
-    holders.any(|holder| holder.relation == Relation::Itself)
 }

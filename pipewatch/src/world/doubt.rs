@@ -50,8 +50,8 @@ impl World {
         };
         table.of_fd(fd).any(|slot| match slot.via.act {
             // A fork has filled the whole table, before anybody could wait. It has to be said,
-            // as `since` is of the scheduler's clock, which strays from the one of events by
-            // some 10 ms in a day.
+            // as `since` is of the scheduler's clock, which was seen 9 ms behind the one of
+            // events after some hours.
             Some(_) if slot.via.kind == ViaKind::Fork => false,
             Some(act) => act.time > since && act.actor.tid != by.tid,
             None => lost > Some(since) && shared(),

@@ -3,6 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use nix::{
+    sys::wait::{Id, WaitPidFlag, waitid},
+    unistd::Pid,
+};
 use pipewatch_tests::{
     Program, Watcher, allowed, assert_contains, micros_of, pipewatch, require_root, scenario,
 };
@@ -166,38 +170,36 @@ fn a_kernel_without_btf() {
 fn what_a_command_of_an_orphan_leaves_behind() {
     let mut shell = Command::new("sh");
     let script = r#"
-        (x=$(sleep 90 2> /dev/null & echo)) > /dev/null 2>&1 &
-        echo "{\"fact\": \"left\", \"reader\": $!}""#;
+        (x=$(sleep 90 3>&- & echo '{"fact": "left"}' >&3)) 3>&1 > /dev/null 2>&1 &
+        echo "{\"fact\": \"reads\", \"pid\": $!}""#;
     shell.args(["-c", script]);
     let target = Program::start(shell);
-    let reader = target.fact("left")["reader"].clone();
-    std::thread::sleep(2 * THRESHOLD);
-    let pid = reader.to_string();
-    let looked = Program::start(pipewatch(&["snapshot", "--format", "json", "-p", &pid]));
-    assert_eq!(looked.finish(RUN).code, 1);
-    let objects = looked.objects();
-    let hang = objects.iter().find(|object| object["type"] == "hang");
+    let reader = target.fact("reads")["pid"].clone();
+    target.fact("left");
+    let of_reader = [
+        "--exit-on-hang",
+        "--format",
+        "json",
+        "-p",
+        &reader.to_string(),
+    ];
+    let watcher = Program::start(pipewatch(&of_reader));
+    assert_eq!(watcher.finish(RUN).code, 1);
     let orphaned = json!({
         "verdict": "orphaned",
         "certainty": "inferred",
-        "reader": {"pid": reader},
         "holders": [{"comm": "sleep", "fds": [{"fd": 1}]}],
     });
-    assert_contains(hang.expect("a hang"), &orphaned);
+    let hang = expect::hang_of(&watcher, &reader);
+    assert_contains(&hang, &orphaned);
 }
 
 #[test]
-fn a_zombie_is_called_one() {
+fn a_zombie_has_ended() {
     let mut child = Command::new("true").spawn().expect("true");
+    let id = Id::Pid(Pid::from_raw(child.id().cast_signed()));
+    waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).expect("its end");
     let pid = child.id().to_string();
-    // Its state comes after its name.
-    let ended = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-        stat.contains(") Z ")
-    };
-    while !ended() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
     for args in [
         &["-p", &pid][..],
         &["snapshot", "-p", &pid],
@@ -205,5 +207,5 @@ fn a_zombie_is_called_one() {
     ] {
         Program::run(pipewatch(args)).assert_complaint(2, "has ended");
     }
-    child.wait().expect("its end");
+    child.wait().expect("a zombie");
 }

@@ -482,21 +482,13 @@ pub(super) fn shown(hang: &Hang) -> (Vec<(usize, &Step)>, usize) {
     pids.extend(hang.channel.created.map(|it| it.act.actor.process.pid));
     // Who brought it to them: a fork comes before what its child does.
     for step in hang.timeline.iter().rev() {
-        if let What::Fork { child } = step.what
-            && pids.contains(&child)
-        {
+        if step.child().is_some_and(|child| pids.contains(&child)) {
             pids.push(step.act.actor.process.pid);
         }
     }
-    let concerns = |step: &Step| match step.what {
-        What::Fork { child } => pids.contains(&child),
-        What::Pipe
-        | What::Socketpair
-        | What::Exec
-        | What::Dup
-        | What::Close
-        | What::Exit
-        | What::Read(_) => pids.contains(&step.act.actor.process.pid),
+    let concerns = |step: &Step| {
+        let whom = step.child().unwrap_or(step.act.actor.process.pid);
+        pids.contains(&whom)
     };
     let steps = hang.timeline.iter().enumerate();
     let mut steps: Vec<(usize, &Step)> = steps.filter(|(_, step)| concerns(step)).collect();
