@@ -22,14 +22,21 @@ const TOOLS: [Need; 4] = [
 ];
 
 /// What the test programs measure, on this machine, as root.
-const LIVE: [&str; 5] = ["operations", "host", "latency", "resources", "storm"];
+const LIVE: [&str; 6] = [
+    "operations",
+    "probes",
+    "host",
+    "latency",
+    "resources",
+    "storm",
+];
 const ENGINE: &str = "engine";
 const INSTRUCTIONS: &str = "instructions";
 
 /// All that can be named.
-pub const NAMES: [&str; 7] = {
-    let [a, b, c, d, e] = LIVE;
-    [a, b, c, d, e, ENGINE, INSTRUCTIONS]
+pub const NAMES: [&str; 8] = {
+    let [a, b, c, d, e, f] = LIVE;
+    [a, b, c, d, e, f, ENGINE, INSTRUCTIONS]
 };
 
 /// Measures all of it, or what is named.

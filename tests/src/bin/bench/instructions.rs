@@ -11,8 +11,8 @@ use std::{
 use pipewatch_tests::{Program, Watcher};
 
 use super::{
-    operations,
     table::{head, median, row},
+    worker,
 };
 
 const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
@@ -24,16 +24,16 @@ type Count = fn(u32) -> io::Result<u64>;
 
 /// What is done, and how often in a batch.
 const OPERATIONS: [(&str, u32, Count); 5] = [
-    ("getppid", 16, |times| counted(times, operations::getppid)),
+    ("getppid", 16, |times| counted(times, worker::getppid)),
     ("pipe write+read, no sleep", 16, |times| {
-        counted(times, operations::write_read)
+        counted(times, worker::write_read)
     }),
     ("close of no pipe", 16, close),
     ("pipe2 + 2 close", 16, |times| {
-        counted(times, operations::pipe_close)
+        counted(times, worker::pipe_close)
     }),
     ("blocking ping-pong over two pipes", 16, |times| {
-        counted(times, operations::ping_pong)
+        counted(times, worker::ping_pong)
     }),
 ];
 

@@ -9,9 +9,11 @@ mod host;
 mod instructions;
 mod latency;
 mod operations;
+mod probes;
 mod resources;
 mod storm;
 mod table;
+mod worker;
 
 use std::{env, io, process::ExitCode};
 
@@ -20,8 +22,9 @@ use pipewatch_tests::require_root;
 /// A measurement: its name, and what prints its table.
 type Measurement = (&'static str, fn() -> io::Result<()>);
 
-const MEASUREMENTS: [Measurement; 6] = [
+const MEASUREMENTS: [Measurement; 7] = [
     ("operations", operations::measure),
+    ("probes", probes::measure),
     ("host", host::measure),
     ("latency", latency::measure),
     ("resources", resources::measure),
