@@ -52,8 +52,6 @@ use crate::{
 
 /// So long the start waits until it is known which processes run Python.
 const SCOUTING: Duration = Duration::from_millis(250);
-/// How many events are taken in before other work gets its turn.
-const BATCH: usize = 1 << 16;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -388,20 +386,22 @@ impl Session {
         Instant::now() + Duration::from_nanos(wait).min(self.pace.tick)
     }
 
-    /// Takes in the events that are there.
+    /// Takes in the events of what has happened until now: all of them, as a judgement goes
+    /// by them, and no more, so that other work gets its turn however many come meanwhile.
     fn drain(&mut self) -> Result<(), Problem> {
-        for _ in 0..BATCH {
-            let Some(event) = self.host.source.next_event() else {
-                return Ok(());
+        let now = clock::now();
+        while let Some(event) = self.host.source.next_event() {
+            let Ok(event) = event else {
+                self.unreadable += 1;
+                continue;
             };
-            match event {
-                Ok(event) => {
-                    if let (Fact::Exec, Some(scout)) = (&event.fact, &self.scout) {
-                        scout.began(event.actor.process);
-                    }
-                    self.tell(Input::Event(event))?;
-                }
-                Err(_) => self.unreadable += 1,
+            let is_later = event.time > now;
+            if let (Fact::Exec, Some(scout)) = (&event.fact, &self.scout) {
+                scout.began(event.actor.process);
+            }
+            self.tell(Input::Event(event))?;
+            if is_later {
+                break;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 mod expect;
 
 mod halted;
+mod lagging;
 mod losses;
 mod make;
 mod memory;
