@@ -121,20 +121,22 @@ pub fn measure() -> io::Result<()> {
     let mut sleep = Command::new("sleep");
     sleep.arg("86400");
     let other = Program::start(sleep);
-    for _ in 0..ROUNDS {
-        for ((attached, _), samples) in SETUPS.iter().zip(&mut samples) {
+    for round in 0..ROUNDS {
+        for turn in 0..SETUPS.len() {
+            // Each has its turn at another time of a round.
+            let setup = (round + turn) % SETUPS.len();
+            let (attached, _) = SETUPS[setup];
             let tool = attached.start(&worker, &other)?;
             // The kernel goes on for a while to free what the one before had.
             thread::sleep(SETTLING);
-            for ((operation, (_, times, _)), samples) in OPERATIONS.iter().enumerate().zip(samples)
-            {
-                let times = if *attached == Attached::Strace {
+            for (operation, (_, times, _)) in OPERATIONS.iter().enumerate() {
+                let times = if attached == Attached::Strace {
                     times / SLOWER
                 } else {
                     *times
                 };
                 thread::sleep(DIGESTION);
-                samples.push(worker.run(operation, times)?);
+                samples[setup][operation].push(worker.run(operation, times)?);
             }
             drop(tool);
         }
