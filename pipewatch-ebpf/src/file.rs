@@ -11,7 +11,7 @@ use pipewatch_ebpf::{
 };
 
 use crate::{
-    kernel::{Ptr, cast, member, member_at, offset, probe_at},
+    kernel::{Ptr, cast, load, member, member_at, offset, probe_at},
     table::{cloexec, fdt_of, file_at, file_in},
 };
 
@@ -32,11 +32,15 @@ const SOCK_SEQPACKET: u16 = 5;
 /// `RCV_SHUTDOWN` of `include/net/sock.h`: what is read ends here.
 const RCV_SHUTDOWN: u8 = 1;
 
-/// The end that descriptor `fd` of the table `files` refers to, if it is one.
+/// The end that descriptor `fd` of a task refers to, if it is one.
+///
+/// # Safety
+///
+/// As for [`fdt_of`].
 #[inline(always)]
-pub fn end_at(files: u64, fd: u32) -> Option<End> {
-    let file = file_at(files, fd)?;
-    end_of(file, fd, || cloexec(fdt_of(files), fd))
+pub unsafe fn end_at(task: Ptr, fd: u32) -> Option<End> {
+    // SAFETY: typed.
+    unsafe { end_of(file_at(task, fd)?, fd, || cloexec(task, fd)) }
 }
 
 /// What kind of file it is, by its `i_mode`.
@@ -45,11 +49,16 @@ pub fn kind_of(file: Ptr) -> u16 {
     member::<u16>(member_at(file, FILE_INODE), INODE_MODE) & S_IFMT
 }
 
-/// Whether descriptor `fd` of the table `files` may refer to an end, by its kind: as little
-/// as can be done. Behind the table's end it may find one too, as [`end_at`] does not.
+/// Whether descriptor `fd` of a task may refer to an end, by its kind: as little as can be
+/// done. Behind the table's end it may find one too, as [`end_at`] does not.
+///
+/// # Safety
+///
+/// As for [`fdt_of`].
 #[inline(always)]
-pub fn may_be_end(files: u64, fd: u32) -> bool {
-    let file = file_in(member(fdt_of(files), FDT_FD), fd);
+pub unsafe fn may_be_end(task: Ptr, fd: u32) -> bool {
+    // SAFETY: typed.
+    let file = file_in(unsafe { load(fdt_of(task), FDT_FD) }, fd);
     matches!(kind_of(file), S_IFIFO | S_IFSOCK)
 }
 

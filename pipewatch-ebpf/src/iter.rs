@@ -153,7 +153,7 @@ unsafe fn tell(ctx: Ptr, task: Ptr, call: &Syscall) {
         if state & INTERRUPTIBLE != 0 {
             record.flags |= FLAG_SLEEPING;
             if call.is_read() {
-                if let Some(end) = end_at(record.table, call.args[0] as u32) {
+                if let Some(end) = end_at(task, call.args[0] as u32) {
                     record.end = end;
                     record.flags |= FLAG_IN_READ;
                 }

@@ -111,9 +111,8 @@ fields! {
 /// ([`CAST_CALL`]): what they read through it costs a load then, and not a call.
 pub mod types {
     /// Names of the structures, in the order of their indexes.
-    pub const NAMES: [&str; 7] = [
+    pub const NAMES: [&str; 6] = [
         "task_struct",
-        "files_struct",
         "fdtable",
         "kiocb",
         "pipe_inode_info",
@@ -122,19 +121,17 @@ pub mod types {
     ];
     /// Index of a thread.
     pub const TASK: usize = 0;
-    /// Index of an fd table, with what it is shared by.
-    pub const FILES: usize = 1;
-    /// Index of an fd table itself.
-    pub const FDTABLE: usize = 2;
+    /// Index of an fd table.
+    pub const FDTABLE: usize = 1;
     /// Index of what begins with a pointer to a file (`ki_filp`), as each slot of an fd
     /// table does, for which the kernel has no name.
-    pub const SLOT: usize = 3;
+    pub const SLOT: usize = 2;
     /// Index of a pipe.
-    pub const PIPE: usize = 4;
+    pub const PIPE: usize = 3;
     /// Index of a socket, as files refer to it.
-    pub const SOCKET: usize = 5;
+    pub const SOCKET: usize = 4;
     /// Index of a UNIX socket, as others refer to it.
-    pub const UNIX: usize = 6;
+    pub const UNIX: usize = 5;
 }
 
 /// The helper that programs call for `bpf_rdonly_cast` (6.2, `kernel/bpf/helpers.c`),

@@ -15,8 +15,8 @@ use crate::{
     emit::record,
     file::{end_of, state_of},
     kernel::{Ptr, number_of, offset, probe, probe_at},
-    table::{cloexec, fdt_of},
-    task::{PF_IO_WORKER, about, table_of},
+    table::cloexec,
+    task::{PF_IO_WORKER, about},
 };
 
 /// Loads pointer number `N` of an iterator's context. The offset must be a
@@ -58,7 +58,8 @@ pub unsafe fn write(ctx: Ptr, row: &Record) {
 /// [`end_of`] takes it.
 #[inline(always)]
 pub unsafe fn end_row(task: Ptr, file: Ptr, fd: u32) -> Option<Record> {
-    let end = end_of(file, fd, || cloexec(fdt_of(table_of(task)), fd))?;
+    // SAFETY: as this function demands.
+    let end = end_of(file, fd, || unsafe { cloexec(task, fd) })?;
     let mut record = record(KIND_ROW_END);
     // SAFETY: as this function demands.
     unsafe { about(&mut record, task) };

@@ -143,13 +143,6 @@ pub fn table_of(task: Ptr) -> u64 {
     probe(task, TASK_FILES)
 }
 
-/// The fd table of the current task.
-#[inline(always)]
-pub fn current_table() -> u64 {
-    // SAFETY: `current` is typed.
-    unsafe { load(current(), TASK_FILES) }
-}
-
 /// Name of the current task.
 #[inline(always)]
 fn current_comm() -> [u8; COMM_LEN] {

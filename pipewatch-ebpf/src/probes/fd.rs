@@ -5,7 +5,7 @@
 
 use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user};
 use pipewatch_ebpf::abi::{
-    END_SOCKET, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD, KIND_UNSHARE,
+    END_SOCKET, End, KIND_CLOSE, KIND_CLOSE_RANGE, KIND_CREATE, KIND_DUP, KIND_SETFD, KIND_UNSHARE,
 };
 
 use super::{calls::Called, walk::walk};
@@ -15,7 +15,7 @@ use crate::{
     kernel::casts,
     python::place,
     table::file_at,
-    task::{Syscall, by_current, current, current_call, current_table, current_watched, table_of},
+    task::{Syscall, by_current, current, current_call, current_watched, table_of},
 };
 
 const F_DUPFD: u64 = 0;
@@ -25,6 +25,13 @@ const F_DUPFD_CLOEXEC: u64 = 1030;
 const CLOSE_RANGE_UNSHARE: u64 = 2;
 /// `CLONE_FILES` of `include/uapi/linux/sched.h`.
 const CLONE_FILES: u64 = 0x400;
+
+/// The end that a descriptor of the current task refers to, if it is one.
+#[inline(always)]
+fn current_end(fd: u32) -> Option<End> {
+    // SAFETY: `current` is typed.
+    unsafe { end_at(current(), fd) }
+}
 
 /// A pipe or a pair of sockets was made, whose two descriptors the call has
 /// stored at `fds`.
@@ -41,12 +48,12 @@ fn created<C: EbpfContext>(ctx: &C, returned: i64, fds: impl Fn(Syscall) -> u64)
     };
     by_current(&mut record);
     // Another thread may have closed either end already.
-    let Some(end) = end_at(record.table, read) else {
+    let Some(end) = current_end(read) else {
         return;
     };
     record.end = end;
     record.args[0] = u64::from(write);
-    record.args[1] = match end_at(record.table, write) {
+    record.args[1] = match current_end(write) {
         Some(other) if other.pipe == end.pipe => other.file,
         Some(other) if end.flags & END_SOCKET != 0 && other.inode == u64::from(end.head) => {
             other.file
@@ -75,7 +82,9 @@ pub fn made_socketpair<C: EbpfContext>(ctx: &C, returned: i64) {
 pub fn closes<C: Called>(ctx: &C) {
     // Most descriptors are of no end. Where that is cheap to see, watched processes need
     // not be looked for.
-    if casts() && !may_be_end(current_table(), ctx.first_argument() as u32) {
+    // SAFETY: `current` is typed.
+    let may_be_end = |fd| unsafe { may_be_end(current(), fd) };
+    if casts() && !may_be_end(ctx.first_argument() as u32) {
         return;
     }
     if current_watched() {
@@ -87,7 +96,7 @@ pub fn closes<C: Called>(ctx: &C) {
 #[inline(always)]
 fn closing(fd: u32) {
     // Most are not, and cost no more than that.
-    if let Some(end) = end_at(current_table(), fd) {
+    if let Some(end) = current_end(fd) {
         let mut record = record(KIND_CLOSE);
         by_current(&mut record);
         record.end = end;
@@ -141,7 +150,8 @@ pub fn replaces<C: EbpfContext>(_: &C) {
     }
     let [old, new, ..] = current_call().args.map(|arg| arg as u32);
     // The call fails, and closes nothing, if there is no such `old`.
-    if old != new && file_at(current_table(), old).is_some() {
+    // SAFETY: `current` is typed.
+    if old != new && unsafe { file_at(current(), old) }.is_some() {
         closing(new);
     }
 }
@@ -156,7 +166,7 @@ pub fn duplicated<C: EbpfContext>(ctx: &C, returned: i64) {
     if i64::from(old) == returned {
         return;
     }
-    if let Some(end) = end_at(current_table(), returned as u32) {
+    if let Some(end) = current_end(returned as u32) {
         let mut record = record(KIND_DUP);
         by_current(&mut record);
         record.end = end;
@@ -176,7 +186,7 @@ pub fn controlled<C: EbpfContext>(ctx: &C, returned: i64) {
     match command & 0xffff_ffff {
         F_DUPFD | F_DUPFD_CLOEXEC => duplicated(ctx, returned),
         F_SETFD => {
-            if let Some(end) = end_at(current_table(), fd as u32) {
+            if let Some(end) = current_end(fd as u32) {
                 let mut record = record(KIND_SETFD);
                 by_current(&mut record);
                 record.end = end;

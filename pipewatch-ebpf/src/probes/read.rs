@@ -7,17 +7,17 @@ use pipewatch_ebpf::{
         KIND_WAKE, Record,
     },
     offsets::{
-        FDT_FD, FDT_MAX, FILE_INODE, FILES_FDT, INODE_INO, INODE_PIPE, PIPE_HEAD, TASK_FILES,
-        TASK_NVCSW, TASK_PID, TASK_TGID, syscalls, types,
+        FILE_INODE, INODE_INO, INODE_PIPE, PIPE_HEAD, TASK_FILES, TASK_NVCSW, TASK_PID, TASK_TGID,
+        syscalls, types,
     },
 };
 
 use crate::{
     emit::{count, record, send_urgent},
     file::{end_at, state_of},
-    kernel::{Ptr, cast, follow, load, member, member_at, syscall},
+    kernel::{Ptr, cast, load, member, member_at, syscall},
     maps::{ARMED, SLEEPS},
-    table::file_in,
+    table::file_at,
     task::{
         INTERRUPTIBLE, PF_EXITING, PF_KTHREAD, Syscall, about, by_current, current, distrusted,
         flags, identity, state, syscall_of, watched,
@@ -53,7 +53,7 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
         }
         let mut record = record(KIND_SLEEP);
         about(&mut record, prev);
-        let Some(end) = end_at(record.table, call.args[0] as u32) else {
+        let Some(end) = end_at(prev, call.args[0] as u32) else {
             return 0;
         };
         record.end = end;
@@ -88,19 +88,17 @@ unsafe fn is_again(before: &Record, task: Ptr, call: &Syscall) -> bool {
     let fd = before.end.fd;
     // SAFETY: typed, as is what is loaded from it.
     unsafe {
-        let files = follow(distrusted(task), TASK_FILES);
+        let table: u64 = load(distrusted(task), TASK_FILES);
         if before.args[1] != call.nr
             || fd != call.args[0] as u32
-            || before.table != files as u64
+            || before.table != table
             || before.end.flags & END_SOCKET != 0
         {
             return false;
         }
-        let fdt = follow(files, FILES_FDT);
-        if fd >= load(fdt, FDT_MAX) {
+        let Some(file) = file_at(task, fd) else {
             return false;
-        }
-        let file = file_in(load(fdt, FDT_FD), fd);
+        };
         // What was closed may be in use again as another one, but for its number.
         let inode = member_at(file, FILE_INODE);
         before.end.file == file as u64

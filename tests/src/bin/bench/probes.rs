@@ -68,7 +68,7 @@ pub fn measure() -> io::Result<()> {
             .map(|name| (name.clone(), median_of(rounds, name)))
             .filter(|(_, spent)| spent.runs >= RARE)
             .collect();
-        let time: f64 = medians.values().map(|spent| spent.time).sum();
+        let time = medians.values().fold(0.0, |sum, spent| sum + spent.time);
         let parts = medians.iter().map(|(name, Spent { runs, time })| {
             format!("{name} {runs:.1} times {:.0} ns", time / runs)
         });
