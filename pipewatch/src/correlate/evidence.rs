@@ -103,6 +103,11 @@ impl<'a> Evidence<'a> {
         self.threads.get(&process).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a process has a thread that has not ended.
+    pub fn lives(&self, process: ProcKey) -> bool {
+        self.threads(process).iter().any(|row| row.is_alive())
+    }
+
     /// The parent of a process, if known.
     pub fn parent(&self, pid: Pid) -> Option<Pid> {
         self.parents.of_process(pid)

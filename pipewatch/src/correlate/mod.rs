@@ -125,7 +125,9 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
     let is_reader = |role: &Role| matches!(role, Role::Itself { .. });
     found.sort_by_key(|(holding, role)| {
         let excused = role.excuse().is_some();
-        (excused, !role.is_known(), is_reader(role), holding.process)
+        let left = role.is_left_behind();
+        let process = holding.process;
+        (excused, !role.is_known(), is_reader(role), !left, process)
     });
 
     let own = world.slot(wait.actor.process, wait.table, wait.sleep.end);
@@ -241,7 +243,7 @@ fn verdict(found: &[(Holding<'_>, Role)], complete: bool, seen_made: bool) -> Ve
         // The reader keeps an end of its own, so it does not wait for the end
         // of the file, and the others may answer.
         Verdict::Waiting
-    } else if !all(|role| !matches!(role, Role::Stray { .. })) {
+    } else if !all(|role| !role.is_left_behind()) {
         Verdict::Orphaned
     } else {
         Verdict::Leaked
@@ -326,14 +328,21 @@ fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait
     *role == (Role::ExecHeir { prepared: false }) && relation != Relation::Child
 }
 
-/// A program that a gone writer has left behind, with an end at a number that it cannot know
-/// of: what is its output it may write to. A mere fork of that writer may be a daemon that
-/// answers once it is ready.
+/// A program that a writer, which was seen and is gone, has left behind with an end at a number
+/// that it cannot know of: what is its output it may write to. A mere fork of that writer may be
+/// a daemon that answers once it is ready.
 fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
     let program = holding.via().is_some_and(|via| via.kind == ViaKind::Exec);
     let writes = holding.rows.iter().filter(|row| row.end.mode.write);
     let mut fds = writes.map(|row| row.end.fd);
-    program && !fds.any(Fd::is_output) && matches!(role, Role::Stray { writer: Some(_) })
+    let left = matches!(
+        role,
+        Role::Stray {
+            writer: Some(_),
+            gone: true
+        }
+    );
+    program && !fds.any(Fd::is_output) && left
 }
 
 /// It came by the end without being meant to use it, and knows nothing of the pipe.

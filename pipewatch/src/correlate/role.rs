@@ -35,8 +35,9 @@ pub(super) enum Role {
     /// A program that was started with the end, which nobody had arranged for
     /// it; `prepared` if the pipe's maker had made the end ready to be kept.
     ExecHeir { prepared: bool },
-    /// It inherited the end from a process that had arranged it and is gone.
-    Stray { writer: Option<ProcKey> },
+    /// It inherited the end from a process that had arranged it and has let go of it since, or
+    /// is `gone` altogether.
+    Stray { writer: Option<ProcKey>, gone: bool },
     /// Another process passed the end of a pipe on to it, and it has not been used
     /// since.
     Keeper,
@@ -46,6 +47,11 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// Whether who had arranged the end is gone, and has left this holder behind.
+    pub(super) fn is_left_behind(self) -> bool {
+        matches!(self, Self::Stray { gone: true, .. })
+    }
+
     /// Why it counts as meant to write; `None` if it does not.
     pub(super) fn excuse(self) -> Option<&'static str> {
         Some(match self {
@@ -185,6 +191,7 @@ fn meant(holding: &Holding<'_>, wait: &Wait, pipe: Option<&Pipe>, evidence: &Evi
         Some(intent) if Some(intent.by) != made_by => {
             return Role::Stray {
                 writer: Some(intent.by),
+                gone: !evidence.lives(intent.by),
             };
         }
         Some(_) | None => {}
@@ -322,7 +329,10 @@ fn inferred(
     let is_fifo = wait.sleep.end.kind == Kind::Fifo;
     let is_output = write_end.end.fd.is_output() && read_end.is_none() && !is_fifo;
     if is_output && is_abandoned(holder, wait, pipe, evidence) {
-        return Role::Stray { writer: None };
+        return Role::Stray {
+            writer: None,
+            gone: true,
+        };
     }
     Role::Unknown
 }

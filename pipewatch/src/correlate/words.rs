@@ -189,6 +189,21 @@ pub(super) fn of_hang(
                 ),
             )
         }
+        (
+            _,
+            Role::Stray {
+                writer: Some(writer),
+                ..
+            },
+        ) => (
+            format!(
+                "process {}, which was meant to write, has closed {end}. Process {pid} inherited that \
+                 and has not written since{rest}. Unless it is still to answer, the read ends only \
+                 when it closes its copy or exits",
+                writer.pid
+            ),
+            format!("close {end} in process {pid}, or start it before the write end is opened"),
+        ),
         (_, Role::ExecHeir { .. }) => (
             format!(
                 "process {pid} is a program that was started while the pipe was open, and has kept \
@@ -295,6 +310,7 @@ pub(super) fn of_hang(
 fn writer_of(role: Role) -> String {
     if let Role::Stray {
         writer: Some(writer),
+        ..
     } = role
     {
         format!(" (pid {})", writer.pid)
