@@ -160,7 +160,7 @@ pub fn judge(wait: &Wait, evidence: &Evidence<'_>, world: &mut World) -> Option<
                 let gone = maker_gone && !kept;
                 race || gone || cycle || found.iter().all(|f| is_accident(f, evidence, wait))
             }
-            Verdict::Orphaned => found.iter().all(is_left_behind),
+            Verdict::Orphaned => found.iter().all(is_program_left_behind),
             Verdict::SelfHeld => found.iter().all(|(_, role)| *role == itself),
             Verdict::InFlight | Verdict::Waiting => false,
         };
@@ -331,7 +331,7 @@ fn is_accident(found: &(Holding<'_>, Role), evidence: &Evidence<'_>, wait: &Wait
 /// A program that a writer, which was seen and is gone, has left behind with an end at a number
 /// that it cannot know of: what is its output it may write to. A mere fork of that writer may be
 /// a daemon that answers once it is ready.
-fn is_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
+fn is_program_left_behind((holding, role): &(Holding<'_>, Role)) -> bool {
     let program = holding.via().is_some_and(|via| via.kind == ViaKind::Exec);
     let writes = holding.rows.iter().filter(|row| row.end.mode.write);
     let mut fds = writes.map(|row| row.end.fd);

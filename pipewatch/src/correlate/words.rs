@@ -137,6 +137,11 @@ pub(super) fn of_hang(
     let in_child = format!("close {end} in the child right after the fork");
     let other = other_pipe(first, reader, evidence);
     let (fd, back) = other.clone().unwrap_or_default();
+    let silent = match (counted, exact) {
+        (true, true) => " and has not written since",
+        (true, false) => " and has not written since the wait began",
+        (false, _) => "",
+    };
     let (why, cure) = match (verdict, *role) {
         (Verdict::SelfHeld, _) => (
             format!(
@@ -152,15 +157,8 @@ pub(super) fn of_hang(
         (Verdict::Orphaned, _) => (
             format!(
                 "the process that was meant to write{} is gone. Process {pid}, which it left behind, \
-                 still holds {end}{}{rest}",
+                 still holds {end}{silent}{rest}",
                 writer_of(*role),
-                if counted && exact {
-                    " and has not written since"
-                } else if counted {
-                    " and has not written since the wait began"
-                } else {
-                    ""
-                }
             ),
             format!(
                 "{} in what is to stay in the background, or read only until the command itself has \
@@ -197,9 +195,9 @@ pub(super) fn of_hang(
             },
         ) => (
             format!(
-                "process {}, which was meant to write, has closed {end}. Process {pid} inherited that \
-                 and has not written since{rest}. Unless it is still to answer, the read ends only \
-                 when it closes its copy or exits",
+                "process {}, which was meant to write, has let go of its write end. Process {pid} \
+                 inherited {end}{silent}{rest}. Unless it is still to answer, the read ends only when \
+                 it closes that or exits",
                 writer.pid
             ),
             format!("close {end} in process {pid}, or start it before the write end is opened"),
