@@ -441,6 +441,20 @@ pub fn held_elsewhere(rows: &[EndRow]) -> impl Iterator<Item = End> {
         .map(|(row, _)| row.end)
 }
 
+/// What the only threads of processes sleep in a read of. Who waits for whom goes by these,
+/// however long the chain: a process with more threads may always go on.
+pub fn lone_reads(tasks: &[TaskRow]) -> impl Iterator<Item = End> {
+    let mut threads: BTreeMap<ProcKey, u32> = BTreeMap::new();
+    for row in tasks.iter().filter(|row| row.is_alive()) {
+        *threads.entry(row.actor.process).or_default() += 1;
+    }
+    let reads = tasks
+        .iter()
+        .filter_map(|row| Some((row.actor.process, row.sleep?)));
+    let lone = reads.filter(move |(process, _)| threads.get(process) == Some(&1));
+    lone.map(|(_, sleep)| sleep.end)
+}
+
 /// The kernel's tables at one moment, the whole host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -449,6 +463,9 @@ pub struct Snapshot {
     /// Every descriptor of a pipe or FIFO; a socket of a pair is in here twice,
     /// for the channel it reads and the one it writes.
     pub ends: Vec<EndRow>,
+    /// Of which channels certainly every end is in here; of all, if it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<BTreeSet<PipeId>>,
 }
 
 impl Snapshot {
@@ -469,7 +486,23 @@ impl Snapshot {
             };
             row.sleep = row.sleep.filter(steady);
         }
-        Self { tasks: after, ends }
+        Self {
+            tasks: after,
+            ends,
+            of: None,
+        }
+    }
+
+    /// As one that was made for these channels.
+    #[must_use]
+    pub fn of(mut self, channels: impl IntoIterator<Item = End>) -> Self {
+        self.of = Some(channels.into_iter().map(|end| end.pipe).collect());
+        self
+    }
+
+    /// Whether every end of a channel is in it.
+    pub fn shows(&self, channel: PipeId) -> bool {
+        self.of.as_ref().is_none_or(|of| of.contains(&channel))
     }
 
     /// What it shows of some processes.
@@ -525,6 +558,7 @@ impl Snapshot {
         Self {
             tasks: tasks.copied().collect(),
             ends,
+            of: self.of.clone(),
         }
     }
 }
@@ -574,7 +608,7 @@ mod tests {
         };
         let mut snapshot = Snapshot {
             tasks: vec![row(5, Some(sleep(4, 100))), row(6, Some(sleep(4, 100)))],
-            ends: Vec::new(),
+            ..Snapshot::default()
         };
         let earlier = (Tid(6), sleep(3, 90));
         snapshot.date([(Tid(5), sleep(4, 130)), earlier].into_iter());

@@ -207,6 +207,7 @@ fn adopt(world: &mut World, kernel: &Kernel) {
     let snapshot = Snapshot {
         tasks: kernel.tasks(),
         ends: kernel.ends(),
+        of: None,
     };
     world.adopt(
         &snapshot.only(|process| kernel.is_watched(process.pid)),
@@ -632,5 +633,9 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         buffered,
         ring: false,
     });
-    (vec(task(), 0..8), vec(held, 0..8)).prop_map(|(tasks, ends)| Snapshot { tasks, ends })
+    (vec(task(), 0..8), vec(held, 0..8)).prop_map(|(tasks, ends)| Snapshot {
+        tasks,
+        ends,
+        of: None,
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use super::{Session, reads};
+use super::Session;
 use crate::{
     asked::Asked,
     clock,
@@ -142,7 +142,7 @@ impl Session {
             // Who waits among others is one of those that this finds asleep.
             self.tick()?;
         }
-        self.see_polls()
+        self.see_all_polls()
     }
 
     /// Lets the engine take over what watched threads wait for now, and who holds that;
@@ -157,7 +157,7 @@ impl Session {
         // Others may hold what is in the tables of those that poll.
         let of_pollers = source.ends(Some(&asked))?;
         asked.extend(held_elsewhere(&of_pollers));
-        asked.extend(reads(&before));
+        asked.extend(before.iter().filter_map(|row| Some(row.sleep?.end)));
         let snapshot = self.snapshot_after(&before, Some(&asked))?;
         self.take_over(snapshot.clone(), None, named)?;
         Ok(snapshot)

@@ -30,7 +30,7 @@ use crate::{
     clock::{self, Wall},
     debug_log::DebugLog,
     engine::Engine,
-    event::{Call, End, Fact, Snapshot, TaskRow},
+    event::{Call, End, Fact, Snapshot, TaskRow, lone_reads},
     finding::{Finding, Hang, Reason, Report, Started, Stopped, Tally},
     host::Host,
     ids::{Ktime, Pid, ProcKey},
@@ -423,7 +423,7 @@ impl Session {
             })?;
         }
         if self.ticks.is_multiple_of(self.pace.polls) {
-            self.see_polls()?;
+            self.see_all_polls()?;
         }
         self.drain()?;
         if let Some(tasks) = self.host.source.take_sleepers() {
@@ -442,22 +442,33 @@ impl Session {
         self.forget_stacks_in_time()
     }
 
-    /// Tells the engine which watched threads wait for pipes among others, of
+    /// Looks for threads that wait for several descriptors, if that may matter.
+    fn see_all_polls(&mut self) -> Result<(), Problem> {
+        if !self.engine.doubts() {
+            return Ok(());
+        }
+        let pollers = self.host.source.pollers()?;
+        self.see_polls(&pollers)
+    }
+
+    /// Tells the engine which of these threads wait for pipes among others, of
     /// those pipes that may be in question.
-    fn see_polls(&mut self) -> Result<(), Problem> {
-        let mut pollers = self.host.source.pollers()?;
-        pollers.retain(|row| self.engine.is_doubtful(row.table));
-        let is_ring = |row: &&TaskRow| row.multiplexed.is_some_and(|it| it.call == Call::IoUring);
-        let rings = pollers.iter().filter(is_ring);
+    fn see_polls(&mut self, tasks: &[TaskRow]) -> Result<(), Problem> {
+        let pollers = tasks.iter().filter(|row| row.multiplexed.is_some());
+        let pollers: Vec<&TaskRow> = pollers
+            .filter(|row| self.engine.is_doubtful(row.table))
+            .collect();
+        let is_ring = |row: &TaskRow| row.multiplexed.is_some_and(|it| it.call == Call::IoUring);
+        let rings = pollers.iter().filter(|row| is_ring(row));
         let mut asked = Asked::default();
         asked.extend(rings.map(|row| row.table));
         // Only the kernel's own tables tell what a ring waits for.
         let ends = self.host.source.ends(Some(&asked))?;
-        for row in &pollers {
+        for row in pollers {
             let (Some(multiplexed), Some(nvcsw)) = (row.multiplexed, row.asleep) else {
                 continue;
             };
-            let fds = if is_ring(&row) {
+            let fds = if is_ring(row) {
                 let of_ring = ends.iter().filter(|end| end.ring && end.table == row.table);
                 of_ring.map(|end| end.end.fd).collect()
             } else {
@@ -497,16 +508,17 @@ impl Session {
         }
         // Who polls must have been seen lately, however long it took to come to this.
         if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
-            self.see_polls()?;
+            self.see_polls(&before)?;
         }
+        let due: Vec<End> = self.engine.in_question(clock::now()).collect();
         let mut asked = Asked::default();
-        asked.extend(reads(&before).chain(self.engine.in_question()));
+        asked.extend(lone_reads(&before).chain(due.iter().copied()));
         let snapshot = self.snapshot_after(&before, Some(&asked))?;
         self.drain()?;
         // A judgement on history counts on nothing being missed unnoticed.
         self.mend()?;
         self.tell(Input::Look {
-            snapshot,
+            snapshot: snapshot.of(due),
             now: clock::now(),
         })?;
         self.arm();
@@ -596,13 +608,6 @@ impl Session {
     fn report(&mut self, report: Report) -> Result<(), Problem> {
         self.reports.report(report, &mut self.host)
     }
-}
-
-/// What threads sleep in a read of. Who waits for whom goes by these, however long the
-/// chain.
-fn reads(tasks: &[TaskRow]) -> impl Iterator<Item = End> {
-    let sleeps = tasks.iter().filter_map(|row| row.sleep);
-    sleeps.map(|sleep| sleep.end)
 }
 
 /// A process that was there a moment ago is not in the kernel's list.

@@ -7,6 +7,7 @@
 //! is looked at again when the pipe's holders change, and now and then, since
 //! holders that are not watched change unseen.
 
+mod state;
 mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::tracked::{Key, MS, Reported, SETTLE, Said, Tracked, refresh, same_as};
 use crate::{
     correlate::{Evidence, Judgement, Wait, is_plainly_healthy, judge},
-    event::{Actor, Arm, Doing, End, EndRow, Event, Fact, Sleep, Snapshot, TaskRow},
-    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId, Waits},
-    ids::{Ktime, PipeId, StackId, TableId, Tid},
+    event::{Actor, Arm, Doing, EndRow, Event, Fact, Sleep, Snapshot, TaskRow},
+    finding::{Finding, FreedBy, FreedHow, Hang, Outcome, Verdict, WaitId},
+    ids::{Ktime, PipeId, TableId, Tid},
     input::Input,
     rules::Rules,
     world::World,
 };
 
-/// How long before the threshold a wait gets its first look.
+/// How long before the threshold a wait gets its first look, or half as much again.
 const LEAD: u64 = 100 * MS;
 /// So long a thread that was woken for nothing and has not slept since may be on
 /// its way to die of a signal.
@@ -58,46 +59,6 @@ impl Engine {
             listed: Ktime(0),
             lost: None,
         }
-    }
-
-    /// Nothing that is watched lives any more.
-    pub fn is_idle(&self) -> bool {
-        self.world.is_empty()
-    }
-
-    /// How many watched processes live.
-    pub fn watched(&self) -> usize {
-        self.world.watched()
-    }
-
-    /// How many channels are known of them.
-    pub fn pipes(&self) -> usize {
-        self.world.pipes()
-    }
-
-    /// The waits that go on, as a list of threads of that moment shows, and are no hangs.
-    pub fn waits(&self, tasks: &[TaskRow], now: Ktime) -> Waits {
-        let tasks: BTreeMap<Tid, &TaskRow> = tasks.iter().map(|row| (row.actor.tid, row)).collect();
-        let goes_on = |((_, pipe), tracked): &(&Key, &Tracked)| {
-            let wait = &tracked.wait;
-            let row = tasks.get(&wait.actor.tid);
-            row.is_some_and(|row| match pipe {
-                Some(_) => row.actor.process == wait.actor.process && row.is_alive(),
-                None => row.continues(&wait.sleep),
-            }) && (pipe.is_none() || now.since(tracked.seen) <= UNSEEN)
-        };
-        let open = self.waits.iter().filter(goes_on);
-        let mut waits = Waits::default();
-        for judged in open.filter_map(|(_, tracked)| tracked.healthy) {
-            waits.open += 1;
-            waits.unjudged += u64::from(!judged);
-        }
-        waits
-    }
-
-    /// The stacks that a finding to come may refer to.
-    pub fn stacks(&self) -> BTreeSet<StackId> {
-        self.world.stacks()
     }
 
     /// Takes in whatever it is told.
@@ -261,11 +222,6 @@ impl Engine {
         findings
     }
 
-    /// Whether a table holds a read end that a wait for would matter.
-    pub fn is_doubtful(&self, table: TableId) -> bool {
-        self.world.has_doubtful(table)
-    }
-
     /// A watched thread waits for a pipe among others. May be told of the same
     /// wait many times; it lasts, though the thread wakes up now and then.
     fn polling(&mut self, mut wait: Wait, now: Ktime) {
@@ -359,31 +315,13 @@ impl Engine {
         self.waits.insert((actor.tid, None), tracked);
     }
 
-    /// When a wait is to be looked at first.
+    /// When a wait is to be looked at first: waits that begin one after the other together,
+    /// since it is the snapshot that costs.
     fn first_look(&self, since: Ktime) -> Ktime {
         let lead = LEAD.min(self.rules.threshold / 2);
-        since.after(self.rules.threshold - lead)
-    }
-
-    /// When the next wait is due for a look, if any is.
-    pub fn next_look(&self) -> Option<Ktime> {
-        self.waits.values().filter_map(|tracked| tracked.look).min()
-    }
-
-    /// Waits that are due for a look now.
-    pub fn due(&self, now: Ktime) -> impl Iterator<Item = Key> {
-        let due = move |tracked: &Tracked| tracked.look.is_some_and(|look| look <= now);
-        self.waits
-            .iter()
-            .filter(move |(_, tracked)| due(tracked))
-            .map(|(key, _)| *key)
-    }
-
-    /// The ends of the channels that a snapshot must show for the waits that may be due
-    /// when it is complete.
-    pub fn in_question(&self) -> impl Iterator<Item = End> {
-        let waits = self.waits.values().filter(|tracked| tracked.look.is_some());
-        waits.map(|tracked| tracked.wait.sleep.end)
+        let period = (lead / 2).max(1);
+        let latest = since.after(self.rules.threshold - lead);
+        Ktime(latest.0 / period * period)
     }
 
     /// Drops the waits that are due and over, as a list of threads shows. Those
@@ -411,13 +349,19 @@ impl Engine {
         std::mem::take(&mut self.arms)
     }
 
-    /// Judges every wait that is due. The snapshot must be newer than all that
-    /// was ingested when it was begun, and all that happened until it was
-    /// complete must have been ingested since.
+    /// Judges every wait that is due and whose channel the snapshot shows. That must be
+    /// newer than all that was ingested when it was begun, and all that happened until it
+    /// was complete must have been ingested since.
     pub fn look(&mut self, snapshot: &Snapshot, now: Ktime) -> Vec<Finding> {
         let evidence = Evidence::new(snapshot, self.rules.own, self.lost);
-        let due: Vec<Key> = self.due(now).collect();
-        due.into_iter()
+        // What has become due meanwhile gets its own.
+        let shown = |key: &Key| {
+            let tracked = self.waits.get(key);
+            tracked.is_some_and(|tracked| snapshot.shows(tracked.wait.sleep.end.pipe))
+        };
+        let judged: Vec<Key> = self.due(now).filter(shown).collect();
+        judged
+            .into_iter()
             .filter_map(|key| self.look_at(key, &evidence, now))
             .collect()
     }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Answer, Question, Ticket, known::Known, look::Look};
+use super::{Answer, Question, Ticket, known::Known, look::Look, modules::Modules};
 use crate::ids::ProcKey;
 
 /// So long, at least, a thread may take for a part of a process before it is left.
@@ -167,7 +167,7 @@ impl Shared {
     /// Answers one question after the other, until nobody asks any more, or another
     /// thread does it.
     fn serve(&self, progress: &Progress) {
-        let mut known = Known::default();
+        let (mut known, mut modules) = (Known::default(), Modules::default());
         loop {
             let Ok(question) = lock(&self.questions).recv() else {
                 return;
@@ -176,7 +176,7 @@ impl Shared {
             progress.begin(ticket);
             let shunned = lock(&self.shunned).clone();
             let tell = |sight| self.tell(Answer::Sight(ticket, sight));
-            let mut look = Look::new(&mut known, progress, shunned, tell);
+            let mut look = Look::new(&mut known, &mut modules, progress, shunned, tell);
             // What a process shows of itself may be made up to confuse whoever reads
             // it; that must cost no more than this answer.
             let _ = catch_unwind(AssertUnwindSafe(|| look.all(&question)));

@@ -9,6 +9,7 @@ use super::{
     desk::Progress,
     known::{Known, Names},
     merge,
+    modules::Modules,
     native::Depth,
     process::Process,
     python,
@@ -31,6 +32,7 @@ struct Seen {
 /// One look at all that a question is about.
 pub(super) struct Look<'a, Tell> {
     known: &'a mut Known,
+    modules: &'a mut Modules,
     progress: &'a Progress,
     /// What is not looked into.
     shunned: Vec<ProcKey>,
@@ -47,12 +49,14 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     /// A look that tells each thing as it is seen.
     pub(super) fn new(
         known: &'a mut Known,
+        modules: &'a mut Modules,
         progress: &'a Progress,
         shunned: Vec<ProcKey>,
         tell: Tell,
     ) -> Self {
         Self {
             known,
+            modules,
             progress,
             shunned,
             processes: BTreeMap::new(),
@@ -184,12 +188,17 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     fn now(&mut self, key: ProcKey, tid: Tid, depth: Depth) -> Vec<Frame> {
         let mut pointers = self.frame_pointers.iter();
         let pointer = pointers.find(|it| it.tid == tid).copied();
-        let seen = self.seen(key);
+        self.seen(key);
+        let Some(seen) = self.processes.get_mut(&key) else {
+            return Vec::new();
+        };
         let python = seen.python.iter().find(|thread| thread.tid == tid);
         let python = python.cloned();
-        if let (None, Some(process)) = (seen.native.get(&tid), &seen.process) {
-            let native = native(process, tid, python.as_ref(), pointer);
-            seen.native.insert(tid, native);
+        if !seen.native.contains_key(&tid) {
+            let process = seen.process.as_ref();
+            let found =
+                process.map(|process| native(self.modules, process, tid, python.as_ref(), pointer));
+            seen.native.insert(tid, found.unwrap_or_default());
         }
         let native = seen.native.get(&tid).cloned().unwrap_or_default();
         let frames = self.frames(key, &native.frames, depth);
@@ -210,6 +219,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
 /// The native stack of a thread, if it is the same sleep from the look at its
 /// frames of Python on until all is read.
 fn native(
+    modules: &mut Modules,
     process: &Process,
     tid: Tid,
     python: Option<&python::Thread>,
@@ -223,7 +233,7 @@ fn native(
     }
     // Of another sleep it would lead to frames that are not there.
     let pointer = pointer.filter(|it| it.nvcsw == sleep.nvcsw);
-    let native = unwind::unwind(process, &sleep, pointer.map(|it| it.value));
+    let native = unwind::unwind(modules, process, &sleep, pointer.map(|it| it.value));
     if process.sleep(tid) == Some(sleep) {
         native
     } else {

@@ -7,6 +7,7 @@ mod desk;
 mod known;
 mod look;
 mod merge;
+mod modules;
 mod native;
 mod process;
 mod python;

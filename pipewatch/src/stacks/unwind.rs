@@ -12,12 +12,12 @@ use std::ops::Range;
 use framehop::aarch64::{CacheAarch64 as Cache, UnwindRegsAarch64, UnwinderAarch64 as Unwinder};
 #[cfg(target_arch = "x86_64")]
 use framehop::x86_64::{CacheX86_64 as Cache, UnwindRegsX86_64, UnwinderX86_64 as Unwinder};
-use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module, Unwinder as _};
-use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, SegmentFlags, elf::PF_X,
-};
+use framehop::{FrameAddress, Unwinder as _};
 
-use super::process::{Map, Process, Sleep};
+use super::{
+    modules::{Bytes, Modules},
+    process::{Process, Sleep},
+};
 
 /// So much of a stack is looked into, in bytes.
 const STACK: u64 = 1 << 20;
@@ -26,8 +26,6 @@ const FRAMES: usize = 256;
 /// In place of a frame pointer that is not known: no stack is there, so that
 /// unwinding ends, while zero would say that there is no caller.
 const UNKNOWN: u64 = 8;
-/// A section larger than this is no honest unwind information, in bytes.
-const SECTION: u64 = 1 << 28;
 
 /// Addresses of a native stack, innermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,13 +37,18 @@ pub(super) struct Addresses {
 }
 
 /// The stack of a thread that sleeps, with that frame pointer if it is known.
-pub(super) fn unwind(process: &Process, sleep: &Sleep, frame_pointer: Option<u64>) -> Addresses {
+pub(super) fn unwind(
+    modules: &mut Modules,
+    process: &Process,
+    sleep: &Sleep,
+    frame_pointer: Option<u64>,
+) -> Addresses {
     let Some(stack) = Stack::of(process, sleep) else {
         return Addresses::default();
     };
-    let mut unwinder = Unwinder::<Vec<u8>>::new();
+    let mut unwinder = Unwinder::<Bytes>::new();
     let mut cache = Cache::<_>::new();
-    let mut modules: Vec<Range<u64>> = Vec::new();
+    let mut looked_for: Vec<Range<u64>> = Vec::new();
     let mut registers = registers(sleep, frame_pointer.unwrap_or(UNKNOWN));
     let mut at = FrameAddress::from_instruction_pointer(sleep.address);
     let mut found = Addresses::default();
@@ -56,9 +59,9 @@ pub(super) fn unwind(process: &Process, sleep: &Sleep, frame_pointer: Option<u64
         if !map.executable {
             break;
         }
-        if !modules.contains(&map.range) {
-            modules.push(map.range.clone());
-            if let Some(module) = module(process, map) {
+        if !looked_for.contains(&map.range) {
+            looked_for.push(map.range.clone());
+            if let Some(module) = modules.of(process, map) {
                 unwinder.add_module(module);
             }
         }
@@ -112,74 +115,4 @@ impl Stack {
         let bytes = self.bytes.get(start..start.checked_add(8)?)?;
         Some(u64::from_ne_bytes(bytes.try_into().ok()?))
     }
-}
-
-/// What the file of a map tells of frames, where it is mapped.
-fn module(process: &Process, map: &Map) -> Option<Module<Vec<u8>>> {
-    let sections = if map.path.starts_with('/') {
-        let cache = ReadCache::new(process.file_of(map)?);
-        of_file(&object::File::parse(&cache).ok()?, map)
-    } else if map.path == "[vdso]" {
-        let length = map.range.end - map.range.start;
-        let bytes = process.read(map.range.start, usize::try_from(length).ok()?);
-        of_file(&object::File::parse(bytes.as_slice()).ok()?, map)
-    } else {
-        None
-    };
-    let (base, sections) = sections?;
-    Some(Module::new(
-        map.path.clone(),
-        map.range.clone(),
-        base,
-        sections,
-    ))
-}
-
-fn is_code<'data>(segment: &impl object::ObjectSegment<'data>) -> bool {
-    matches!(segment.flags(), SegmentFlags::Elf { p_flags } if p_flags & PF_X != 0)
-}
-
-/// Where its addresses begin, and its sections.
-fn of_file<'data, R: object::ReadRef<'data>>(
-    file: &object::File<'data, R>,
-    map: &Map,
-) -> Option<(u64, ExplicitModuleSectionInfo<Vec<u8>>)> {
-    let segment = file.segments().find(|segment| {
-        let (offset, size) = segment.file_range();
-        // The kernel maps whole pages.
-        let mapped = map.offset..map.offset + (map.range.end - map.range.start);
-        let here =
-            mapped.contains(&offset) || (offset..offset.saturating_add(size)).contains(&map.offset);
-        here && is_code(segment)
-    })?;
-    let base = map
-        .range
-        .start
-        .wrapping_sub(map.offset)
-        .wrapping_add(segment.file_range().0)
-        .wrapping_sub(segment.address());
-    let section = |name: &str| {
-        let section = file.section_by_name(name)?;
-        let range = section.address()..section.address().checked_add(section.size())?;
-        Some((range, section))
-    };
-    let data = |name: &str| {
-        let (range, section) = section(name)?;
-        let data = (section.size() <= SECTION)
-            .then(|| section.data().ok())
-            .flatten()?;
-        Some((range, data.to_vec()))
-    };
-    let (eh_frame_svma, eh_frame) = data(".eh_frame").unzip();
-    let (eh_frame_hdr_svma, eh_frame_hdr) = data(".eh_frame_hdr").unzip();
-    let sections = ExplicitModuleSectionInfo {
-        text_svma: section(".text").map(|(range, _)| range),
-        got_svma: section(".got").map(|(range, _)| range),
-        eh_frame_svma,
-        eh_frame,
-        eh_frame_hdr_svma,
-        eh_frame_hdr,
-        ..ExplicitModuleSectionInfo::default()
-    };
-    Some((base, sections))
 }

@@ -1,6 +1,6 @@
 //! Which of what a thread waits for among others is worth a judgement.
 
-use super::{Pipe, World};
+use super::{Pipe, Slot, World, table::Table};
 use crate::{
     event::{Actor, End},
     finding::ViaKind,
@@ -17,10 +17,13 @@ impl World {
 
     /// Whether a table holds such an end.
     pub fn has_doubtful(&self, id: TableId) -> bool {
-        let mut slots = self
-            .table(id)
-            .into_iter()
-            .flat_map(|table| table.slots.iter());
+        let mut slots = self.table(id).into_iter().flat_map(slots);
+        slots.any(|slot| self.is_doubtful(&slot.end))
+    }
+
+    /// Whether any table holds such an end.
+    pub fn has_doubts(&self) -> bool {
+        let mut slots = self.tables.values().flat_map(slots);
         slots.any(|slot| self.is_doubtful(&slot.end))
     }
 
@@ -57,6 +60,10 @@ impl World {
             None => lost > Some(since) && shared(),
         })
     }
+}
+
+fn slots(table: &Table) -> impl Iterator<Item = &Slot> {
+    table.slots.iter()
 }
 
 #[cfg(test)]

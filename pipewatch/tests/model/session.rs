@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewatch::{
     engine::Engine,
-    event::{Call, EndRow, Event, Snapshot},
+    event::{Call, End, EndRow, Event, Snapshot, lone_reads},
     finding::{Finding, Verdict, WaitId},
     ids::{Fd, Ktime, Pid, PipeId, ProcKey, Tid},
     input::Input,
@@ -195,9 +195,13 @@ impl Session {
                 self.see_polls()?;
             }
             let tasks = self.kernel.tasks();
+            let due: Vec<End> = self.engine.in_question(now).collect();
+            let asked = lone_reads(&tasks).chain(due.iter().copied());
+            let asked: BTreeSet<PipeId> = asked.map(|end| end.pipe).collect();
             let ends = self.listed.take();
-            let ends = ends.unwrap_or_else(|| self.kernel.ends());
-            let snapshot = Snapshot::new(&tasks, ends, tasks.clone());
+            let mut ends = ends.unwrap_or_else(|| self.kernel.ends());
+            ends.retain(|row| asked.contains(&row.end.pipe));
+            let snapshot = Snapshot::new(&tasks, ends, tasks.clone()).of(due);
             findings.extend(self.tell(Input::Look { snapshot, now })?);
             self.arm();
         }

@@ -212,7 +212,11 @@ fn chain(length: u32) -> Snapshot {
         ..task(pid, pid - 1)
     }));
     let ends = vec![held(READER, end(3, false)), held(READER + 1, end(4, true))];
-    Snapshot { tasks, ends }
+    Snapshot {
+        tasks,
+        ends,
+        of: None,
+    }
 }
 
 fn asleep() -> Sleep {
@@ -284,6 +288,7 @@ fn a_reader_that_does_not_go_on_is_looked_at_now_and_then() {
             writers: 0,
             ..held(READER, end(3, false))
         }],
+        of: None,
     };
     let mut engine = Engine::new(rules());
     engine.take(&Input::Adopt {
