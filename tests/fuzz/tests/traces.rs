@@ -280,6 +280,23 @@ fn a_pool_of_many_processes_is_judged() {
 }
 
 #[test]
+fn what_has_become_due_since_the_tables_were_asked_is_not_judged_by_them() {
+    let mut engine = Engine::new(rules());
+    engine.take(&Input::Adopt {
+        snapshot: pool(2),
+        lost: None,
+    });
+    let mut asked_before = pool(2).of([]);
+    asked_before.ends.clear();
+    let now = Ktime(2 * SECOND);
+    let due: Vec<_> = engine.due(now).collect();
+    assert!(!due.is_empty());
+    let snapshot = asked_before;
+    assert!(engine.take(&Input::Look { snapshot, now }).is_empty());
+    assert!(engine.due(now).eq(due), "they still are");
+}
+
+#[test]
 fn a_reader_that_does_not_go_on_is_looked_at_now_and_then() {
     // Frozen: nobody holds the write end any more, and it sleeps on.
     let snapshot = Snapshot {
