@@ -74,10 +74,10 @@ impl Engine {
             .map(|(key, _)| *key)
     }
 
-    /// The read ends of what is waited for in the waits that are due, whose channels a
-    /// snapshot must show.
-    pub fn in_question(&self, now: Ktime) -> impl Iterator<Item = End> {
-        let due = self.due(now).filter_map(|key| self.waits.get(&key));
+    /// The read ends of what is waited for in the waits that are due until then, whose
+    /// channels a snapshot must show.
+    pub fn in_question(&self, until: Ktime) -> impl Iterator<Item = End> {
+        let due = self.due(until).filter_map(|key| self.waits.get(&key));
         due.map(|tracked| tracked.wait.sleep.end)
     }
 }
