@@ -1,5 +1,6 @@
 //! Hangs that must be found, and told right.
 
+use nix::sys::signal::Signal;
 use pipewatch_tests::{
     Program, Watcher, assert_contains, pipewatch_running, python, require_root, scenario,
 };
@@ -103,8 +104,11 @@ fn one_leak_among_200_forks_of_50_threads() {
 fn lost_events_cost_no_hang() {
     let mut target = Program::ready(scenario(&["storm", "--hold-ms", &expect::hold_ms()]));
     let watcher = Watcher::of(&target, &["--buffer", "4KiB"]);
+    // A fast pipewatch could follow even so.
+    watcher.signal(Signal::SIGSTOP);
     target.go();
     let expected = &target.fact("expect")["hang"];
+    watcher.signal(Signal::SIGCONT);
     let hang = expect::hang_of(&watcher, &expected["reader"]["tid"]);
     assert_contains(&hang, &expect::what_tables_show(expected));
     let lost = watcher.wait_for("a loss", PATIENCE, |record| record["type"] == "lost");
