@@ -52,9 +52,9 @@ use crate::{
 
 /// So long the start waits until it is known which processes run Python.
 const SCOUTING: Duration = Duration::from_millis(250);
-/// What becomes due within that time of a look is asked for as well, in nanoseconds: so long
+/// What is to be told within that time of a look is asked for as well, in nanoseconds: so long
 /// it takes on a host that is large, or slow.
-const LOOKING: u64 = 100_000_000;
+const LOOKING: u64 = 50_000_000;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -513,9 +513,10 @@ impl Session {
         if self.engine.due(now).any(|(_, pipe)| pipe.is_some()) {
             self.see_polls(&before)?;
         }
-        // What becomes due while the tables are read is judged by them too.
-        let soon = clock::now().after(LOOKING);
-        let due: Vec<End> = self.engine.in_question(soon).collect();
+        // A hang that is to be told while the tables are read is judged by them too.
+        let asked_at = clock::now();
+        let soon = asked_at.after(LOOKING);
+        let due: Vec<End> = self.engine.in_question(asked_at, soon).collect();
         let mut asked = Asked::default();
         asked.extend(lone_reads(&before).chain(due.iter().copied()));
         let snapshot = self.snapshot_after(&before, Some(&asked))?;

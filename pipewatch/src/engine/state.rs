@@ -74,10 +74,14 @@ impl Engine {
             .map(|(key, _)| *key)
     }
 
-    /// The read ends of what is waited for in the waits that are due until then, whose
-    /// channels a snapshot must show.
-    pub fn in_question(&self, until: Ktime) -> impl Iterator<Item = End> {
-        let due = self.due(until).filter_map(|key| self.waits.get(&key));
+    /// The read ends of what is waited for in the waits that are due, whose channels a
+    /// snapshot must show; of those that are to be confirmed, also of what is due soon.
+    pub fn in_question(&self, now: Ktime, soon: Ktime) -> impl Iterator<Item = End> {
+        let due = move |tracked: &&Tracked| {
+            let until = if tracked.suspect { soon } else { now };
+            tracked.look.is_some_and(|look| look <= until)
+        };
+        let due = self.waits.values().filter(due);
         due.map(|tracked| tracked.wait.sleep.end)
     }
 }

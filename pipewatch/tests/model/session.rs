@@ -195,7 +195,7 @@ impl Session {
                 self.see_polls()?;
             }
             let tasks = self.kernel.tasks();
-            let due: Vec<End> = self.engine.in_question(now).collect();
+            let due: Vec<End> = self.engine.in_question(now, now).collect();
             let asked = lone_reads(&tasks).chain(due.iter().copied());
             let asked: BTreeSet<PipeId> = asked.map(|end| end.pipe).collect();
             let ends = self.listed.take();
