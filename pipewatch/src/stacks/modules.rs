@@ -101,13 +101,11 @@ impl Tables {
         }
     }
 
+    /// What it takes, also of a file that tells nothing: there may be any number of these.
     fn bytes(&self) -> usize {
         let sections = [&self.sections.eh_frame, &self.sections.eh_frame_hdr];
-        sections
-            .into_iter()
-            .flatten()
-            .map(|bytes| bytes.len())
-            .sum()
+        let sections = sections.into_iter().flatten().map(|bytes| bytes.len());
+        sections.sum::<usize>() + size_of_val(self.code.as_slice()) + size_of::<Self>()
     }
 
     /// Of the code that is mapped there.
