@@ -22,9 +22,28 @@ pub struct Names {
     paths: BTreeMap<(ProcKey, Fd), String>,
 }
 
+/// What programs are written in, of hangs that were found at the same time: most concern
+/// one process then, and to look takes long.
+#[derive(Default)]
+pub struct Languages {
+    time: Option<Ktime>,
+    known: BTreeMap<ProcKey, Option<Language>>,
+}
+
+impl Languages {
+    fn of(&mut self, hang: &Hang) -> Option<Language> {
+        if self.time.replace(hang.time) != Some(hang.time) {
+            self.known.clear();
+        }
+        let process = hang.to_mend();
+        let known = self.known.entry(process);
+        *known.or_insert_with(|| procfs::language(process.pid))
+    }
+}
+
 impl Names {
     /// Those that the host shows now of what a hang names.
-    pub fn of(hang: &Hang) -> Self {
+    pub fn of(hang: &Hang, languages: &mut Languages) -> Self {
         let mut names = Self::default();
         let reader = hang.reader.actor.process;
         let holders = hang.looked_into().iter().map(|holder| holder.process);
@@ -38,9 +57,8 @@ impl Names {
                 names.cgroups.insert(process, path);
             }
         }
-        let process = hang.to_mend();
-        if let Some(language) = procfs::language(process.pid) {
-            names.languages.insert(process, language);
+        if let Some(language) = languages.of(hang) {
+            names.languages.insert(hang.to_mend(), language);
         }
         let fd = hang.reader.fd;
         if hang.channel.kind == Kind::Fifo

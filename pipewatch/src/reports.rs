@@ -10,7 +10,7 @@ use crate::{
     allocator,
     finding::{Finding, Hang, Report},
     host::Host,
-    names::{Names, Noted},
+    names::{Languages, Names, Noted},
     output::{Output, say},
     problem::Problem,
     render::top::Gauges,
@@ -31,6 +31,7 @@ pub struct Reports {
     /// So long a report waits for its stacks.
     patience: Duration,
     waiting: VecDeque<Waiting>,
+    languages: Languages,
     /// The last question.
     ticket: Ticket,
 }
@@ -52,6 +53,7 @@ impl Reports {
             desk: None,
             patience: Duration::ZERO,
             waiting: VecDeque::new(),
+            languages: Languages::default(),
             ticket: 0,
         }
     }
@@ -85,9 +87,10 @@ impl Reports {
     /// The trace, or the report, cannot be written.
     pub fn report(&mut self, report: Report, host: &mut Host) -> Result<(), Problem> {
         let (names, question) = match &report {
-            Report::Finding(Finding::Hang(hang) | Finding::Update(hang)) => {
-                (Names::of(hang), self.ask(hang, &host.source))
-            }
+            Report::Finding(Finding::Hang(hang) | Finding::Update(hang)) => (
+                Names::of(hang, &mut self.languages),
+                self.ask(hang, &host.source),
+            ),
             Report::Finding(Finding::Resolved(_))
             | Report::Started(_)
             | Report::Lost(_)

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Answer, Question, Ticket, known::Known, look::Look, modules::Modules};
+use super::{Answer, Question, Ticket, known::Known, look::Look, modules::Modules, moment::Moment};
 use crate::ids::ProcKey;
 
 /// So long, at least, a thread may take for a part of a process before it is left.
@@ -168,18 +168,29 @@ impl Shared {
     /// thread does it.
     fn serve(&self, progress: &Progress) {
         let (mut known, mut modules) = (Known::default(), Modules::default());
+        let mut moment = Moment::begin();
         loop {
-            let Ok(question) = lock(&self.questions).recv() else {
+            let mut next = lock(&self.questions).try_recv().ok();
+            if next.is_none() {
+                // Nothing is kept open of processes that nobody asks about.
+                moment = Moment::begin();
+                next = lock(&self.questions).recv().ok();
+            }
+            let Some(question) = next else {
                 return;
             };
             let ticket = question.ticket;
             progress.begin(ticket);
             let shunned = lock(&self.shunned).clone();
             let tell = |sight| self.tell(Answer::Sight(ticket, sight));
-            let mut look = Look::new(&mut known, &mut modules, progress, shunned, tell);
+            moment.turn_to(&question);
+            let (known, modules, seen) = (&mut known, &mut modules, &mut moment);
+            let mut look = Look::new(known, modules, seen, progress, shunned, tell);
             // What a process shows of itself may be made up to confuse whoever reads
             // it; that must cost no more than this answer.
-            let _ = catch_unwind(AssertUnwindSafe(|| look.all(&question)));
+            if catch_unwind(AssertUnwindSafe(|| look.all(&question))).is_err() {
+                moment = Moment::begin();
+            }
             if progress.end() {
                 return;
             }

@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use blazesym::symbolize::Symbolizer;
-
 use super::{
     Question, Recorded, cpython,
     desk::Progress,
     known::{Known, Names},
     merge,
     modules::Modules,
+    moment::{Moment, Seen},
     native::Depth,
     process::Process,
     python,
@@ -21,23 +20,14 @@ use crate::{
     stack::{Frame, FramePointer, Sight},
 };
 
-/// A process, as far as it shows itself.
-struct Seen {
-    process: Option<Process>,
-    python: Vec<python::Thread>,
-    /// What was found of the native stacks of its threads, by their ids.
-    native: BTreeMap<Tid, Addresses>,
-}
-
 /// One look at all that a question is about.
 pub(super) struct Look<'a, Tell> {
     known: &'a mut Known,
     modules: &'a mut Modules,
+    moment: &'a mut Moment,
     progress: &'a Progress,
     /// What is not looked into.
     shunned: Vec<ProcKey>,
-    processes: BTreeMap<ProcKey, Seen>,
-    symbolizer: Symbolizer,
     /// Children that have run no other program, by who forked them: in their memory
     /// is all that was in its.
     heirs: BTreeMap<ProcKey, ProcKey>,
@@ -50,6 +40,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
     pub(super) fn new(
         known: &'a mut Known,
         modules: &'a mut Modules,
+        moment: &'a mut Moment,
         progress: &'a Progress,
         shunned: Vec<ProcKey>,
         tell: Tell,
@@ -57,10 +48,9 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         Self {
             known,
             modules,
+            moment,
             progress,
             shunned,
-            processes: BTreeMap::new(),
-            symbolizer: Symbolizer::new(),
             heirs: BTreeMap::new(),
             frame_pointers: Vec::new(),
             tell,
@@ -124,16 +114,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
 
     fn seen(&mut self, key: ProcKey) -> &mut Seen {
         self.progress.at(key);
-        self.processes.entry(key).or_insert_with(|| {
-            let shown = !self.shunned.contains(&key);
-            let process = shown.then(|| Process::open(key)).flatten();
-            let python = process.as_ref().and_then(python::threads);
-            Seen {
-                process,
-                python: python.unwrap_or_default(),
-                native: BTreeMap::new(),
-            }
-        })
+        self.moment.see(key, &self.shunned)
     }
 
     fn python(&mut self, key: ProcKey) -> &[python::Thread] {
@@ -166,10 +147,10 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
 
     fn frames(&mut self, key: ProcKey, addresses: &[u64], depth: Depth) -> Vec<Frame> {
         self.progress.at(key);
-        let seen = self.processes.get(&key);
+        let seen = self.moment.processes.get(&key);
         let process = seen.and_then(|seen| seen.process.as_ref());
         let names = process.map(|process| Names {
-            symbolizer: &self.symbolizer,
+            symbolizer: &self.moment.symbolizer,
             process,
             depth,
         });
@@ -189,7 +170,7 @@ impl<'a, Tell: Fn(Sight)> Look<'a, Tell> {
         let mut pointers = self.frame_pointers.iter();
         let pointer = pointers.find(|it| it.tid == tid).copied();
         self.seen(key);
-        let Some(seen) = self.processes.get_mut(&key) else {
+        let Some(seen) = self.moment.processes.get_mut(&key) else {
             return Vec::new();
         };
         let python = seen.python.iter().find(|thread| thread.tid == tid);

@@ -8,13 +8,14 @@ mod known;
 mod look;
 mod merge;
 mod modules;
+mod moment;
 mod native;
 mod process;
 mod python;
 mod scout;
 mod unwind;
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 pub use self::{
     desk::{Desk, Left},
@@ -34,6 +35,8 @@ pub type Ticket = u64;
 pub struct Question {
     /// Which this is; answers have the same.
     pub ticket: Ticket,
+    /// What is seen from then on answers it.
+    asked: Instant,
     /// When nobody waits for the answer any more.
     until: Instant,
     reader: Act,
@@ -104,12 +107,22 @@ impl Question {
         let asleep = first_threads.chain([reader.actor.tid]);
         Self {
             ticket,
+            asked: Instant::now(),
             until,
             reader,
             holders: holders.collect(),
             acts,
             frame_pointers: asleep.filter_map(frame_pointer).collect(),
         }
+    }
+
+    /// All that is looked into for it.
+    fn processes(&self) -> BTreeSet<ProcKey> {
+        let vias = self.holders.iter().filter_map(|it| it.via.as_ref());
+        let acts = vias.chain(&self.acts).map(|recorded| &recorded.act);
+        let actors = acts.chain([&self.reader]).map(|act| act.actor.process);
+        let holders = self.holders.iter().map(|holding| holding.process);
+        actors.chain(holders).collect()
     }
 }
 

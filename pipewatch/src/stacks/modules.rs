@@ -56,14 +56,22 @@ impl Modules {
         }
         let cache = ReadCache::new(process.file_of(map)?);
         let tables = Tables::of(&object::File::parse(&cache).ok()?);
-        if let Some(file) = file.filter(|_| tables.bytes() <= KEPT) {
-            if self.bytes + tables.bytes() > KEPT {
-                *self = Self::default();
-            }
-            self.bytes += tables.bytes();
-            self.files.insert(file, tables.clone());
+        if let Some(file) = file {
+            self.keep(file, &tables);
         }
         Some(tables)
+    }
+
+    fn keep(&mut self, file: FileId, tables: &Tables) {
+        let bytes = tables.bytes();
+        if bytes > KEPT {
+            return;
+        }
+        if self.bytes + bytes > KEPT {
+            *self = Self::default();
+        }
+        self.bytes += bytes;
+        self.files.insert(file, tables.clone());
     }
 }
 
@@ -129,4 +137,37 @@ impl Tables {
 
 fn is_code<'data>(segment: &impl object::ObjectSegment<'data>) -> bool {
     matches!(segment.flags(), SegmentFlags::Elf { p_flags } if p_flags & PF_X != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(bytes: usize) -> Tables {
+        Tables {
+            code: Vec::new(),
+            sections: ExplicitModuleSectionInfo {
+                eh_frame: Some(vec![0; bytes].into()),
+                ..ExplicitModuleSectionInfo::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_files_is_bounded() {
+        let mut modules = Modules::default();
+        // Small ones, which tell nothing of frames, as well as large ones.
+        for bytes in [0, KEPT / 3] {
+            let tables = tables(bytes);
+            for file in 0..2 * KEPT / tables.bytes() {
+                modules.keep(FileId::numbered(file as u64), &tables);
+            }
+            let kept: usize = modules.files.values().map(Tables::bytes).sum();
+            assert!((1..=KEPT).contains(&kept), "{kept} bytes are kept");
+        }
+        // One that is too large costs none that is there.
+        let before = modules.files.len();
+        modules.keep(FileId::numbered(u64::MAX), &tables(KEPT));
+        assert_eq!(modules.files.len(), before);
+    }
 }

@@ -43,6 +43,14 @@ impl Map {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(u64, u64, i64);
 
+#[cfg(test)]
+impl FileId {
+    /// One of any number of files.
+    pub(super) fn numbered(inode: u64) -> Self {
+        Self(0, inode, 0)
+    }
+}
+
 /// A process that was there, and was the one that was meant, when it was opened.
 pub(super) struct Process {
     pub(super) pid: Pid,
