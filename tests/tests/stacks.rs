@@ -1,7 +1,7 @@
 //! Where the parties of a hang are, in programs of many kinds. Needs root, a C
 //! compiler and Python.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -510,6 +510,46 @@ fn python_threads_and_a_bare_fork() {
             // The reader has gone on from there, so this is what is known for certain.
             let expected = [("wait_for_word".to_owned(), None)];
             assert_eq!(via, expected, "{version}: {holder:#}");
+        }
+    }
+}
+
+#[test]
+fn of_many_hangs_at_once_each_has_its_own_stacks() {
+    const HANGS: usize = 12;
+    let threads = HANGS.to_string();
+    for (version, interpreter) in pythons() {
+        if version == "2.7" {
+            continue;
+        }
+        let mut target = Program::ready(run_by(&interpreter, &["many.py", &threads]));
+        let watcher = Watcher::of(&target, SHORT);
+        target.go();
+        let mut seen = BTreeSet::new();
+        for _ in 0..HANGS {
+            let hang = watcher.wait_for("hang", PATIENCE, |record| {
+                record["type"] == "hang" && !seen.contains(&record["id"].as_u64())
+            });
+            seen.insert(hang["id"].as_u64());
+            let reader = &hang["reader"];
+            let fd = reader["fd"].as_u64().expect("a descriptor");
+            let kind = if fd % 2 == 1 { "odd" } else { "even" };
+            assert_eq!(
+                reader["thread_name"],
+                format!("reader of {fd}"),
+                "{version}"
+            );
+            let calls = |stack: &Value| -> Vec<String> {
+                let frames = inside(stack, "many.py").into_iter();
+                frames.map(|(function, _)| function).collect()
+            };
+            assert_eq!(calls(&reader["stack"]), [kind], "{version}: {hang:#}");
+            let holder = &hang["holders"][0]["stack"];
+            assert_eq!(
+                calls(holder),
+                ["keep", kind, "<module>"],
+                "{version}: {hang:#}"
+            );
         }
     }
 }

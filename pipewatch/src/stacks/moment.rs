@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, time::Instant};
 
 use blazesym::symbolize::Symbolizer;
 
-use super::{Question, process::Process, python, unwind::Addresses};
+use super::{
+    Question,
+    process::Process,
+    python::{self, Interpreters},
+    unwind::Addresses,
+};
 use crate::ids::{ProcKey, Tid};
 
 /// A process, as far as it shows itself.
@@ -17,22 +22,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// What shows itself now.
-    fn now(key: ProcKey) -> Self {
-        let process = Process::open(key);
-        let python = process.as_ref().and_then(python::threads);
+    fn of(process: Option<Process>, interpreters: &mut Interpreters) -> Self {
+        let python = process.as_ref();
+        let python = python.and_then(|process| python::threads(process, interpreters));
         Self {
             process,
             python: python.unwrap_or_default(),
-            native: BTreeMap::new(),
-        }
-    }
-
-    /// Nothing of a process that is not looked into.
-    fn nothing() -> Self {
-        Self {
-            process: None,
-            python: Vec::new(),
             native: BTreeMap::new(),
         }
     }
@@ -42,6 +37,7 @@ impl Seen {
 pub(super) struct Moment {
     begun: Instant,
     pub(super) processes: BTreeMap<ProcKey, Seen>,
+    interpreters: Interpreters,
     pub(super) symbolizer: Symbolizer,
 }
 
@@ -51,6 +47,7 @@ impl Moment {
         Self {
             begun: Instant::now(),
             processes: BTreeMap::new(),
+            interpreters: Interpreters::default(),
             symbolizer: Symbolizer::new(),
         }
     }
@@ -61,18 +58,19 @@ impl Moment {
             *self = Self::begin();
         } else {
             let concerned = question.processes();
-            self.processes.retain(|key, _| concerned.contains(key));
+            self.processes.retain(|key, seen| {
+                let process = seen.process.as_ref();
+                concerned.contains(key) && process.is_none_or(|process| process.is_still(*key))
+            });
         }
     }
 
     /// What a process shows, unless it is `shunned`.
     pub(super) fn see(&mut self, key: ProcKey, shunned: &[ProcKey]) -> &mut Seen {
         self.processes.entry(key).or_insert_with(|| {
-            if shunned.contains(&key) {
-                Seen::nothing()
-            } else {
-                Seen::now(key)
-            }
+            let shown = !shunned.contains(&key);
+            let process = shown.then(|| Process::open(key)).flatten();
+            Seen::of(process, &mut self.interpreters)
         })
     }
 }

@@ -64,20 +64,25 @@ impl Process {
     /// `None` if it has ended, or may not be looked into.
     pub(super) fn open(key: ProcKey) -> Option<Self> {
         let pid = key.pid;
-        let stat = || text(&format!("/proc/{pid}/stat"));
-        let before = layout(&stat()?)?;
+        let layout = layout(&text(&format!("/proc/{pid}/stat"))?)?;
         let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
         let maps = text(&format!("/proc/{pid}/maps"))?;
         let maps = maps.lines().filter_map(map).collect();
-        let stat = stat()?;
-        let layout = layout(&stat)?;
-        // An exec in between leaves nothing as it was.
-        let is_meant = start(&stat)? == key.start / TICK && layout == before;
-        is_meant.then_some(Self {
+        let process = Self {
             pid,
             maps,
             layout,
             memory,
+        };
+        process.is_still(key).then_some(process)
+    }
+
+    /// Whether it is the one that was meant, and has executed nothing else since, which
+    /// leaves nothing as it was.
+    pub(super) fn is_still(&self, key: ProcKey) -> bool {
+        let stat = text(&format!("/proc/{}/stat", self.pid));
+        stat.is_some_and(|stat| {
+            start(&stat) == Some(key.start / TICK) && layout(&stat) == Some(self.layout)
         })
     }
 
@@ -335,10 +340,11 @@ mod tests {
         assert!(own.read(8, 4).is_empty());
         assert!(own.map_of(address).is_some());
         assert!(own.is_in_own_mounts());
+        assert!(own.is_still(ProcKey { pid, start: begun }));
         let other = ProcKey {
             pid,
             start: begun + 2 * TICK,
         };
-        assert!(Process::open(other).is_none());
+        assert!(Process::open(other).is_none() && !own.is_still(other));
     }
 }

@@ -1,12 +1,12 @@
 //! The Python stacks of a live process of CPython, which is not stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use py_spy::{Config, PythonSpy, StackTrace, config::LockingStrategy};
 
 use super::{
     cpython,
-    process::{Process, Sleep},
+    process::{FileId, Process, Sleep},
 };
 use crate::{
     ids::Tid,
@@ -19,6 +19,9 @@ use crate::{
 const TID_OFFSETS: [u64; 2] = [720, 48];
 #[cfg(target_arch = "aarch64")]
 const TID_OFFSETS: [u64; 2] = [208, 32];
+
+/// So many interpreters are remembered.
+const INTERPRETERS: usize = 64;
 
 /// A thread that runs Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,21 +45,50 @@ pub(super) struct Stack {
     pub(super) runs: Vec<usize>,
 }
 
-/// The threads of a process, if it is one of CPython.
-pub(super) fn threads(process: &Process) -> Option<Vec<Thread>> {
-    if !process
-        .maps
-        .iter()
-        .any(|map| map.executable && cpython::is_python(map.name()))
-    {
-        return None;
+/// Where the interpreter lies in processes: the same in all forks, which have their memory
+/// from one another, until they execute something else. To find it takes as long as all else
+/// together.
+#[derive(Default)]
+pub(super) struct Interpreters(BTreeMap<Origin, PythonSpy>);
+
+/// What forks share, and nobody else: where the program and its stack were put, and which
+/// file of Python, where.
+type Origin = (u64, u64, Option<FileId>, u64);
+
+impl Interpreters {
+    /// Who reads the stacks of a process, if it is one of CPython.
+    fn of(&mut self, process: &Process) -> Option<&mut PythonSpy> {
+        let mut maps = process.maps.iter();
+        let python = maps.find(|map| map.executable && cpython::is_python(map.name()))?;
+        let (layout, file) = (process.layout(), process.code_of(python));
+        let origin = (layout.code, layout.stack, file, python.range.start);
+        let pid = i32::try_from(process.pid.0).ok()?;
+        if self.0.len() >= INTERPRETERS && !self.0.contains_key(&origin) {
+            self.0.clear();
+        }
+        match self.0.entry(origin) {
+            Entry::Occupied(known) => {
+                let spy = known.into_mut();
+                (spy.pid, spy.process.pid) = (pid, pid);
+                spy.python_thread_ids.clear();
+                spy.python_thread_names.clear();
+                Some(spy)
+            }
+            Entry::Vacant(place) => {
+                let config = Config {
+                    blocking: LockingStrategy::NonBlocking,
+                    full_filenames: true,
+                    ..Config::default()
+                };
+                Some(place.insert(PythonSpy::new(pid, &config).ok()?))
+            }
+        }
     }
-    let config = Config {
-        blocking: LockingStrategy::NonBlocking,
-        full_filenames: true,
-        ..Config::default()
-    };
-    let mut spy = PythonSpy::new(i32::try_from(process.pid.0).ok()?, &config).ok()?;
+}
+
+/// The threads of a process, if it is one of CPython.
+pub(super) fn threads(process: &Process, interpreters: &mut Interpreters) -> Option<Vec<Thread>> {
+    let spy = interpreters.of(process)?;
     let tids: Vec<u32> = process.threads().into_iter().map(|tid| tid.0).collect();
     let sleeps: BTreeMap<Tid, Sleep> = tids
         .iter()
