@@ -1,6 +1,6 @@
 //! The Python stacks of a live process of CPython, which is not stopped.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use py_spy::{Config, PythonSpy, StackTrace, config::LockingStrategy};
 
@@ -30,7 +30,7 @@ pub(super) struct Thread {
     /// What the program calls it.
     pub(super) name: Option<String>,
     pub(super) stack: Stack,
-    /// Where it slept before it was looked at.
+    /// Where it slept before it was looked at last.
     pub(super) sleep: Option<Sleep>,
 }
 
@@ -45,56 +45,60 @@ pub(super) struct Stack {
     pub(super) runs: Vec<usize>,
 }
 
-/// Where the interpreter lies in processes: the same in all forks, which have their memory
-/// from one another, until they execute something else. To find it takes as long as all else
-/// together.
+/// Where the interpreter lies in processes: most often the same in forks, which have their
+/// memory from one another, until they execute something else. To find it takes as long as
+/// all else together.
 #[derive(Default)]
 pub(super) struct Interpreters(BTreeMap<Origin, PythonSpy>);
 
-/// What forks share, and nobody else: where the program and its stack were put, and which
-/// file of Python, where.
+/// What forks have in common: where the program and its stack were put, and which file of
+/// Python, where.
 type Origin = (u64, u64, Option<FileId>, u64);
 
 impl Interpreters {
-    /// Who reads the stacks of a process, if it is one of CPython.
-    fn of(&mut self, process: &Process) -> Option<&mut PythonSpy> {
+    /// Who reads the stacks of a process, if it is one of CPython, and what that read first.
+    fn of(&mut self, process: &Process) -> Option<(&mut PythonSpy, Vec<StackTrace>)> {
         let mut maps = process.maps.iter();
         let python = maps.find(|map| map.executable && cpython::is_python(map.name()))?;
         let (layout, file) = (process.layout(), process.code_of(python));
         let origin = (layout.code, layout.stack, file, python.range.start);
         let pid = i32::try_from(process.pid.0).ok()?;
-        if self.0.len() >= INTERPRETERS && !self.0.contains_key(&origin) {
+        let of_fork = self.0.remove(&origin).map(|mut spy| {
+            (spy.pid, spy.process.pid) = (pid, pid);
+            spy.python_thread_ids.clear();
+            spy.python_thread_names.clear();
+            spy
+        });
+        // Forks of a program that starts it only then may each have it somewhere else.
+        let (spy, traces) = of_fork.and_then(traces).or_else(|| {
+            let config = Config {
+                blocking: LockingStrategy::NonBlocking,
+                full_filenames: true,
+                ..Config::default()
+            };
+            traces(PythonSpy::new(pid, &config).ok()?)
+        })?;
+        if self.0.len() >= INTERPRETERS {
             self.0.clear();
         }
-        match self.0.entry(origin) {
-            Entry::Occupied(known) => {
-                let spy = known.into_mut();
-                (spy.pid, spy.process.pid) = (pid, pid);
-                spy.python_thread_ids.clear();
-                spy.python_thread_names.clear();
-                Some(spy)
-            }
-            Entry::Vacant(place) => {
-                let config = Config {
-                    blocking: LockingStrategy::NonBlocking,
-                    full_filenames: true,
-                    ..Config::default()
-                };
-                Some(place.insert(PythonSpy::new(pid, &config).ok()?))
-            }
-        }
+        Some((self.0.entry(origin).or_insert(spy), traces))
     }
+}
+
+/// What is read of all threads, if there are any where they are looked for.
+fn traces(mut spy: PythonSpy) -> Option<(PythonSpy, Vec<StackTrace>)> {
+    let traces = spy.get_stack_traces().ok()?;
+    (!traces.is_empty()).then_some((spy, traces))
 }
 
 /// The threads of a process, if it is one of CPython.
 pub(super) fn threads(process: &Process, interpreters: &mut Interpreters) -> Option<Vec<Thread>> {
-    let spy = interpreters.of(process)?;
+    let (spy, first) = interpreters.of(process)?;
     let tids: Vec<u32> = process.threads().into_iter().map(|tid| tid.0).collect();
     let sleeps: BTreeMap<Tid, Sleep> = tids
         .iter()
         .filter_map(|&tid| Some((Tid(tid), process.sleep(Tid(tid))?)))
         .collect();
-    let first = spy.get_stack_traces().ok()?;
     let second = spy.get_stack_traces().ok()?;
     let inner = process.inner_ids(&tids);
     let tid = |trace: &StackTrace| {
